@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command lines of ``gen``, ``fpga`` and ``sim`` have in common.
+
+A command is a module with ``SUMMARY``, ``arguments(parser)`` and ``run(args) -> int``. Whatever is
+wrong with what the user gave is a ``ValueError`` (or :class:`argparse.ArgumentError`): one line on
+standard error, exit status 2.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import os
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gen.unit import Unit, discover
+
+__all__ = [
+    "Parser",
+    "add_unit_options",
+    "add_units",
+    "main",
+    "params_from",
+    "write_files",
+]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose every complaint is one line."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {one_line(message)}\n")
+
+
+def one_line(message: object) -> str:
+    """Return ``message`` printable in one line, whatever a user put into it."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def _integer(text: str) -> int:
+    try:
+        if len(text) > 12:
+            raise ValueError
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not an integer") from None
+
+
+def _real_type(annotation: Any) -> type:
+    if isinstance(annotation, types.UnionType):
+        (annotation,) = (a for a in typing.get_args(annotation) if a is not types.NoneType)
+    return typing.cast(type, annotation)
+
+
+def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
+    """Add one option for each parameter of ``unit``."""
+    group = parser.add_argument_group(f"parameters of {unit.name}")
+    for field in dataclasses.fields(unit.params):
+        option, kind = "--" + field.name.replace("_", "-"), _real_type(field.type)
+        default = "" if field.default in (None, False) else f" (default: {field.default})"
+        text = (unit.help[field.name] + default).replace("%", "%%")
+        if kind is bool:
+            group.add_argument(option, action="store_true", help=text)
+        else:
+            group.add_argument(
+                option,
+                default=field.default,
+                type=_integer if kind is int else str,
+                choices=unit.choices.get(field.name),
+                metavar=None if field.name in unit.choices else kind.__name__.upper()[:3],
+                help=text,
+            )
+
+
+def params_from(args: argparse.Namespace, unit: Unit) -> Any:
+    """Return the unit's parameters as given on the command line. Raises ``ValueError``."""
+    return unit.params(**{f.name: getattr(args, f.name) for f in dataclasses.fields(unit.params)})
+
+
+def add_units(
+    parser: argparse.ArgumentParser, extra: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add a sub-command for each unit, with the unit's options and those that ``extra`` adds.
+
+    The parsed arguments hold the unit's name as ``unit``.
+    """
+    commands = parser.add_subparsers(dest="unit", required=True, metavar="UNIT")
+    for unit in discover().values():
+        sub = commands.add_parser(unit.name, help=unit.summary, description=unit.summary)
+        add_unit_options(sub, unit)
+        extra(sub)
+
+
+@contextlib.contextmanager
+def write_files(folder: Path | None = None) -> Iterator[Callable[[Path, str], None]]:
+    """Collect files and write them all, or none, when the block ends without an error.
+
+    Raises ``ValueError`` for a place that cannot be written.
+    """
+    pending: dict[Path, str] = {}
+    yield lambda path, text: pending.__setitem__(path, text)
+    temporary: list[tuple[Path, Path]] = []
+    path = folder or Path()
+    try:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, text in pending.items():
+            if path.is_dir():
+                raise IsADirectoryError(21, "it is a directory")
+            part = path.with_name(f"{path.name}.{os.getpid()}.part")
+            temporary.append((part, path))
+            part.write_text(text, encoding="utf-8")
+        for part, path in temporary:
+            part.replace(path)
+    except (OSError, ValueError) as error:
+        for part, _ in temporary:
+            with contextlib.suppress(OSError, ValueError):
+                part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot write {str(path)!r}: {reason}") from None
+
+
+def main(package: str, description: str, argv: list[str] | None = None) -> int:
+    """Run the command of ``PACKAGE.commands`` that ``argv`` names; return the exit status."""
+    parser = Parser(prog=f"python -m {package}", description=description)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    modules = {}
+    folder = importlib.import_module(f"{package}.commands")
+    for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda i: i.name):
+        name = info.name.replace("_", "-")
+        module = importlib.import_module(f"{package}.commands.{info.name}")
+        sub = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
+        module.arguments(sub)
+        modules[name] = module
+    args = parser.parse_args(argv)
+    return guarded(f"python -m {package} {args.command}", lambda: modules[args.command].run(args))
+
+
+def guarded(prog: str, run: Callable[[], int]) -> int:
+    """Run a command; turn what the user did wrong into one line and exit status 2."""
+    try:
+        status = run()
+        sys.stdout.flush()
+        return status
+    except ValueError as error:
+        print(f"{prog}: {one_line(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader has what it wanted; keep Python from complaining again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130

