@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: which Yosys writes the Verilog, and how many workers run."""
+
+import os
+
+import pytest
+
+# A Yosys on the machine's path must not decide what the tests see.
+os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the cores this process may use; no more than memory of a usual machine bears."""
+    return min(len(os.sched_getaffinity(0)), 8)
