@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold emitted Verilog to its golden model: the half of the benches outside the simulator.
+
+Everything is driven by the manifest: its streams and ports say what to connect, its latency and
+beats per cycle give the deadline, its ``golden`` names the model.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.bench.pack import pack, unpack
+from sim.bench.stalls import PATTERNS
+from sim.runner import SimulationError, simulate
+
+__all__ = ["Mismatch", "Pass", "Report", "check", "golden_of", "passes_for"]
+
+#: Cycles without any transfer, beyond the latency and the longest stall, that count as a deadlock.
+_PATIENCE = 64
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first result that differs from the golden model."""
+
+    result: int  #: Its number, from 0.
+    port: str
+    expected: int
+    got: int
+    operands: dict[str, list[list[int]]]  #: Codes of the beats that went into it, per field.
+    stalls: str
+
+    def lines(self) -> list[str]:
+        """Return the text for a person, a line for each fact."""
+        text = [
+            f"result {self.result} on {self.port}, stalls {self.stalls}: "
+            f"expected {self.expected}, got {self.got}"
+        ]
+        for name, beats in self.operands.items():
+            shown = " ".join("{" + " ".join(f"{c:#x}" for c in beat) + "}" for beat in beats[:8])
+            more = f" and {len(beats) - 8} beats more" if len(beats) > 8 else ""
+            text.append(f"  {name} = {shown}{more}")
+        return text
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run over all the beats, with one stall pattern on each side."""
+
+    source: str
+    sink: str
+    cycles: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found."""
+
+    simulator: str
+    vectors: int  #: Beats (or vectors, for a combinational cell) of each pass.
+    results: int  #: Results of each pass that the golden model expects.
+    passes: list[Pass] = field(default_factory=list)
+    fault: str | None = None  #: A broken rule of transfer, in one line.
+    mismatch: Mismatch | None = None
+    waves: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.fault is None and self.mismatch is None
+
+
+def golden_of(manifest: Mapping[str, Any]) -> Any:
+    """Return the golden model's module. Raises ``ValueError`` if it does not exist."""
+    try:
+        return importlib.import_module(manifest["golden"])
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"unit {manifest['unit']!r} has no golden model: {error.name} is missing"
+        ) from None
+
+
+def passes_for(stall: str) -> list[Pass]:
+    """Return the passes that a user's choice of stalls means.
+
+    ``all`` is every pattern on both sides, and each side alone slower than the other. Raises
+    ``ValueError`` for an unknown name.
+    """
+    if stall == "all":
+        pairs = [(name, name) for name in PATTERNS] + [("none", "random"), ("slow", "none")]
+        return [Pass(source, sink) for source, sink in pairs]
+    if stall not in PATTERNS:
+        raise ValueError(f"stall must be one of {', '.join(('all', *PATTERNS))}, not {stall!r}")
+    return [Pass(stall, stall)]
+
+
+def check(
+    verilog: Path,
+    manifest: Mapping[str, Any],
+    beats: Mapping[str, NDArray[Any]],
+    build_dir: Path,
+    *,
+    passes: Sequence[Pass] = (Pass("none", "none"),),
+    expected: Mapping[str, NDArray[Any]] | None = None,
+    seed: int = 1,
+    simulator: str | None = None,
+    waves: bool = False,
+) -> Report:
+    """Simulate ``verilog`` with ``beats`` under each of ``passes`` and compare with ``expected``.
+
+    ``beats`` has one array per input payload, named as its port or without the stream's prefix, of
+    shape ``(n,)`` or ``(n, lanes)``. ``expected`` is what the golden model gives for them unless it
+    is passed in. Raises :class:`sim.runner.SimulationError` if the simulation itself fails.
+    """
+    job = _job(manifest, beats, passes, seed)
+    if expected is None:
+        expected = _expected(manifest, beats)
+    vectors = len(next(iter(beats.values())))
+    results = len(next(iter(expected.values())))
+    for stream in job["streams"]:
+        if stream["dir"] == "out":
+            job["results"][stream["name"]] = results
+    build_dir.mkdir(parents=True, exist_ok=True)
+    job_file, seen_file = build_dir / "job.json", build_dir / "seen.json"
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    seen_file.unlink(missing_ok=True)
+    wave, used = None, "simulator"
+    try:
+        run = simulate(
+            [verilog],
+            manifest["module"],
+            f"sim.bench.cocotb_{'stream' if job['streams'] else 'cell'}",
+            build_dir,
+            simulator=simulator,
+            env={"BITLOOM_JOB": str(job_file.resolve()), "BITLOOM_SEEN": str(seen_file.resolve())},
+            waves=waves,
+        )
+        wave, used = run.waves, run.simulator
+    except SimulationError as error:
+        if not seen_file.exists():
+            raise
+        used = error.simulator
+        wave = error.waves if waves else None
+    seen = json.loads(seen_file.read_text(encoding="utf-8"))
+    done = [
+        Pass(plan.source, plan.sink, found["cycles"])
+        for plan, found in zip(passes, seen["passes"], strict=False)
+    ]
+    wrong = None
+    for plan, found in zip(passes, seen["passes"], strict=False):
+        wrong = wrong or _compare(manifest, beats, expected, found["words"], plan)
+    return Report(used, vectors, results, done, seen["fault"], wrong, wave)
+
+
+def _job(
+    manifest: Mapping[str, Any],
+    beats: Mapping[str, NDArray[Any]],
+    passes: Sequence[Pass],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the plan for the simulator's side."""
+    inputs = [p for p in manifest["ports"] if p["dir"] == "in" and p["role"] in ("payload", "data")]
+    inputs = [port for port in inputs if port["name"] != "en"]
+    words = {p["name"]: pack(_column(p, beats), p["width"]) for p in inputs}
+    count = len(next(iter(words.values())))
+    latency = manifest["latency"] or 0
+    rate = manifest["beats_per_cycle"]
+    free = latency + int(np.ceil(count / rate)) if rate else None
+    enables = [p["width"] for p in manifest["ports"] if p["name"] == "en"]
+    return {
+        "clock": manifest["clock"],
+        "streams": manifest["streams"],
+        "outputs": [
+            p["name"]
+            for p in manifest["ports"]
+            if p["dir"] == "out" and (manifest["streams"] or p["role"] in ("payload", "data"))
+        ],
+        "words": words,
+        "beats": count,
+        "stages": enables[0] if enables else 0,
+        "results": {},
+        "quiet": 8 + 2 * latency if manifest["streams"] else 0,
+        "patience": _PATIENCE + latency,
+        "passes": [
+            {
+                "source": p.source,
+                "sink": p.sink,
+                "seed": 1000 * seed + 10 * number,
+                "deadline": free if p.source == p.sink == "none" else None,
+            }
+            for number, p in enumerate(passes)
+        ],
+    }
+
+
+def _short(port: Mapping[str, Any]) -> str:
+    """Return the field's name as golden models use it: without the prefix of the stream."""
+    stream = port.get("stream")
+    return port["name"].removeprefix(f"{stream}_") if stream else port["name"]
+
+
+def _column(port: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    for name in (port["name"], _short(port)):
+        if name in beats:
+            return beats[name]
+    if port["name"] == "clr":
+        # The first beat after the last one of a sum starts the next.
+        last = np.asarray(beats["last"], dtype=bool)
+        return np.concatenate([[True], last[:-1]]) if len(last) else last
+    raise ValueError(f"no stimulus for the input {port['name']!r}")
+
+
+def _expected(
+    manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the golden results: one per ``last`` of a stream, one per beat of a bare cell."""
+    golden, parameters = golden_of(manifest), manifest["parameters"]
+    if manifest["streams"]:
+        return dict(golden.run(parameters, beats))
+    count = len(next(iter(beats.values())))
+    single = dict(golden.run(parameters, {**beats, "last": np.ones(count, dtype=bool)}))
+    if manifest["clock"] is None:
+        return single
+    total, flag, sums, flags = 0, False, [], []
+    starts = _column({"name": "clr"}, beats)
+    nans = single.get("nan", np.zeros(count, dtype=bool))
+    for start, value, nan in zip(starts, single["acc"], nans, strict=True):
+        total = int(value) + (0 if start else total)
+        flag = bool(nan) or (flag and not start)
+        sums.append(total)
+        flags.append(flag)
+    return {"acc": np.array(sums, dtype=object), "nan": np.array(flags)}
+
+
+def _compare(
+    manifest: Mapping[str, Any],
+    beats: Mapping[str, NDArray[Any]],
+    expected: Mapping[str, NDArray[Any]],
+    words: Mapping[str, list[int]],
+    plan: Pass,
+) -> Mismatch | None:
+    """Return the first difference, if any, between what came out and what is due."""
+    first: Mismatch | None = None
+    for port in manifest["ports"]:
+        if port["name"] not in words:
+            continue
+        name = _short(port)
+        want = expected.get(port["name"], expected.get(name))
+        if want is None and name == "p":
+            want = expected.get("acc")
+        if want is None:
+            raise ValueError(f"the golden model gives nothing for the output {port['name']!r}")
+        lanes = 1 if np.ndim(want) == 1 else np.shape(want)[1]
+        got = unpack(words[port["name"]], port["width"], lanes, port["signed"])
+        pairs = zip(np.reshape(want, (-1, lanes)), np.reshape(got, (-1, lanes)), strict=False)
+        for index, (due, seen) in enumerate(pairs):
+            if [int(v) for v in due] != [int(v) for v in seen]:
+                if first is None or index < first.result:
+                    lane = next(k for k in range(lanes) if int(due[k]) != int(seen[k]))
+                    operands = _operands(manifest, beats, index)
+                    stalls = f"{plan.source}/{plan.sink}"
+                    values = int(due[lane]), int(seen[lane])
+                    first = Mismatch(index, port["name"], *values, operands, stalls)
+                break
+    return first
+
+
+def _operands(
+    manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]], result: int
+) -> dict[str, list[list[int]]]:
+    """Return the codes that went into one result."""
+    begin, end = result, result + 1
+    if "last" in beats and (manifest["streams"] or manifest["clock"]):
+        ends = np.flatnonzero(beats["last"]) + 1
+        number = result if manifest["streams"] else int(np.searchsorted(ends, result, "right"))
+        begin = int(ends[number - 1]) if number else 0
+        if manifest["streams"]:
+            end = int(ends[number])
+    return {
+        name: [[int(c) for c in np.atleast_1d(row)] for row in values[begin:end]]
+        for name, values in beats.items()
+        if name != "last"
+    }

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m sim check UNIT``: emit, simulate, compare with the golden model."""
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gen.cli import add_units, params_from
+
+SUMMARY = "simulate a unit's Verilog and compare every result with the golden model"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_units(parser, _own)
+
+
+def _own(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("check")
+    group.add_argument("--sim", metavar="NAME", help="icarus or verilator (default: $SIM, or any)")
+    group.add_argument("--beats", default="1000", metavar="N", help="beats to send (default: 1000)")
+    group.add_argument("--seed", default="1", metavar="N", help="of the random part (default: 1)")
+    group.add_argument(
+        "--stall",
+        default="all",
+        metavar="P",
+        help="none, random, slow, shy, bursty, or all one after the other (default: all)",
+    )
+    group.add_argument("--waves", metavar="FILE", help="keep the waveform, and FILE.gtkw beside it")
+    group.add_argument(
+        "--verilog", metavar="FILE", help="check this text instead of what would be emitted"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from gen.emit import emit
+    from gen.unit import discover
+    from sim.bench.check import check, golden_of, passes_for
+    from sim.runner import SimulationError, choose
+
+    beats, seed = _count("beats", args.beats, 1), _count("seed", args.seed, 0)
+    passes = passes_for(args.stall)
+    unit = discover()[args.unit]
+    params = params_from(args, unit)
+    simulator = choose(args.sim)
+    text, manifest = emit(unit, params)
+    if args.verilog:
+        text = _read(args.verilog)
+    if manifest["clock"] is None:
+        passes = passes[:1]
+    stimulus = golden_of(manifest).vectors(
+        manifest["parameters"], np.random.default_rng(seed), beats
+    )
+    with (
+        _place(args.waves, simulator) as keep,
+        tempfile.TemporaryDirectory(prefix="bitloom-") as name,
+    ):
+        source = Path(name) / f"{manifest['module']}.v"
+        source.write_text(text, encoding="utf-8")
+        try:
+            report = check(
+                source,
+                manifest,
+                stimulus,
+                Path(name) / "build",
+                passes=passes,
+                seed=seed,
+                simulator=simulator,
+                waves=keep is not None,
+            )
+        except SimulationError as error:
+            print(f"FAIL  {manifest['module']}: {error}")
+            return 1
+        if keep is not None and report.waves is not None and report.waves.exists():
+            shutil.copyfile(report.waves, keep)
+    _show(manifest, report)
+    if keep is not None:
+        from sim.bench.gtkw import save_file
+
+        save = Path(f"{keep}.gtkw")
+        save.write_text(save_file(manifest, keep.name), encoding="utf-8")
+        print(f"waves: {keep} (view: gtkwave {save})")
+    return 0 if report.passed else 1
+
+
+def _show(manifest: Mapping[str, Any], report: Any) -> None:
+    """Print the result, a line for the verdict and a line for each pass."""
+    parameters = manifest["parameters"]
+    what = " ".join(
+        f"{name}={value}" for name, value in parameters.items() if value not in (None, False)
+    )
+    print(f"{'PASS' if report.passed else 'FAIL'}  {manifest['module']}  {what}")
+    print(
+        f"  {report.vectors} vectors, {report.results} results in each of "
+        f"{len(report.passes)} passes, simulator {report.simulator}"
+    )
+    for done in report.passes:
+        if manifest["clock"]:
+            print(f"  stalls {done.source}/{done.sink}: {done.cycles} cycles")
+    if report.mismatch:
+        print("\n".join(f"  {line}" for line in report.mismatch.lines()))
+    if report.fault:
+        print(f"  {report.fault}")
+
+
+def _count(name: str, text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 7 or int(text) < least:
+        raise ValueError(f"{name} must be an integer from {least} to 9999999, not {text[:40]!r}")
+    return int(text)
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot read {name!r}: {reason}") from None
+
+
+@contextlib.contextmanager
+def _place(name: str | None, simulator: str) -> Iterator[Path | None]:
+    """Give the path of the waveform once it is sure that it can be written."""
+    if name is None:
+        yield None
+        return
+    path, suffix = Path(name), {"icarus": ".fst", "verilator": ".vcd"}[simulator]
+    if path.suffix != suffix:
+        raise ValueError(f"{simulator} writes {suffix[1:].upper()}: waves must end in {suffix}")
+    try:
+        with path.open("ab"):
+            pass
+        Path(f"{name}.gtkw").touch()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot write {name!r}: {reason}") from None
+    yield path
