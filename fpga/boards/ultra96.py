@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Avnet Ultra96, version 2 unless asked for version 1.
+
+Source: the board files of Avnet for the parts; UG1085 for the ports of the processing system.
+"""
+
+from fpga.board import Board, Part
+
+BOARD = Board(
+    name="ultra96",
+    summary="Avnet Ultra96 (AMD Zynq UltraScale+)",
+    flow="vivado",
+    parts=(
+        Part("V2", "xczu3eg-sbva484-1-i", board_part="avnet.com:ultra96v2:part0:1.2"),
+        Part("V1", "xczu3eg-sbva484-1-e", board_part="avnet.com:ultra96v1:part0:1.2"),
+    ),
+    unit="pe-axi",
+    constraints="ultra96.xdc",
+    clock_hz=100_000_000,
+    leds=2,
+    defaults={"format": "int8", "act": "int8", "lanes": 16, "target": "xcup"},
+)
