@@ -21,11 +21,25 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["TOOLS", "Tool", "ToolError", "cache_folder", "find", "require", "run", "version"]
+__all__ = [
+    "TOOLS",
+    "Tool",
+    "ToolError",
+    "ToolTimeout",
+    "cache_folder",
+    "find",
+    "require",
+    "run",
+    "version",
+]
 
 
 class ToolError(ValueError):
     """A tool is missing, refused its input or took too long. The text is one line."""
+
+
+class ToolTimeout(ToolError):
+    """A tool took too long and was stopped."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +174,15 @@ def _version(name: str, where: Path) -> str | None:
 def run(name: str, arguments: Sequence[str], folder: Path, *, timeout: float) -> str:
     """Run tool ``name`` inside ``folder`` and return what it printed.
 
-    Raises :class:`ToolError` when it is missing, fails, or takes longer than ``timeout`` seconds;
-    the text holds the tool's own first complaint.
+    Raises :class:`ToolError` when it is missing or fails, with the tool's own first complaint, and
+    :class:`ToolTimeout` when it takes longer than ``timeout`` seconds.
     """
     where = require(name)
     if TOOLS[name].wasm:
         _prepare(name, where, os.environ.get("YOWASP_CACHE_DIR", ""))
     status, text = _call([str(where), *arguments], folder, timeout)
     if status is None:
-        raise ToolError(f"{name} took longer than {timeout:g} s and was stopped")
+        raise ToolTimeout(f"{name} took longer than {timeout:g} s and was stopped")
     if status:
         raise ToolError(f"{name} failed: {_complaint(text) or f'exit status {status}'}")
     return text
@@ -204,8 +218,11 @@ def _call(command: list[str], folder: Path, timeout: float) -> tuple[int | None,
 
 
 def _complaint(text: str) -> str:
+    if "wasm trap" in text:
+        return "it crashed"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\berror\b|traceback|not found", line, re.I)]
+    errors = [line for line in lines if re.search(r"\bERROR\b", line)]
+    errors = errors or [line for line in lines if re.search(r"\berror\b", line, re.I)]
     return (errors or lines[-1:] or [""])[0]
 
 
