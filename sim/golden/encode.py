@@ -16,6 +16,9 @@ powers of two, e8m0     their geometric mean, which no   (cannot happen)
                         binary fraction meets
 ======================  ===============================  ====================================
 
+The even code also decides between powers of two of a minifloat without mantissa bits, as in gfloat
+(by its significand alone, which is then always odd, every such tie would round up).
+
 Where the codes of two neighbours are equally even (special values, free code books), the tie goes
 to the smaller magnitude, then to the lower value. Other modes:
 
