@@ -103,9 +103,13 @@ def report(
         raise ValueError(f"Liberty files are for target gates, not {name}")
     if not isinstance(seeds, int) or not 0 <= seeds <= 1000:
         raise ValueError(f"seeds must be in 0 ... 1000, not {seeds!r}")
-    if not timeout > 0:
-        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    if not 0 < timeout <= 1e6:
+        raise ValueError(f"timeout must be above 0 and at most 1e6 seconds, not {timeout!r}")
     family = FAMILIES.get(name)
+    if family and device in family.plain_devices:
+        if dsp:
+            raise ValueError(f"device {device} of {name} has no DSP blocks")
+        dsp = False
     library = None
     if family is None:
         library = gates.read_liberty(list(liberty)) if liberty else gates.generic()

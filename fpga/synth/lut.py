@@ -23,6 +23,10 @@ class Family:
     nextpnr: str | None = None  #: Tool that knows the timing, if one does.
     #: Device -> arguments of that tool; the first is the default.
     devices: dict[str, tuple[str, ...]] | None = None
+    #: Devices of a family with DSP blocks that have none.
+    plain_devices: frozenset[str] = frozenset()
+    #: Whether that tool knows how long a path through a DSP block takes.
+    times_dsp: bool = True
 
     def counts(self, types: dict[str, int]) -> dict[str, float]:
         """Return the resources in a netlist of the cell ``types``.
@@ -120,5 +124,8 @@ FAMILIES: dict[str, Family] = {
             "hx1k": ("--hx1k", "--package", "tq144"),
             "lp8k": ("--lp8k", "--package", "cm225"),
         },
+        plain_devices=frozenset({"hx8k", "hx1k", "lp8k"}),
+        # It takes every SB_MAC16 for a register, so a product would cost no time.
+        times_dsp=False,
     ),
 }

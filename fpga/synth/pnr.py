@@ -70,6 +70,8 @@ def fmax(
     one that takes too long.
     """
     assert family.nextpnr and family.devices
+    if dsp and not family.times_dsp:
+        return None, f"no Fmax: {family.nextpnr} does not time paths through DSP blocks"
     tools.require(family.nextpnr)
     arguments = family.devices[device]
     serial = "--out-of-context" not in arguments

@@ -85,7 +85,10 @@ class Design:
         """Run a Yosys script; it is kept as ``<name>.ys``."""
         (self.folder / f"{name}.ys").write_text(script, encoding="utf-8")
         self.progress(f"yosys: {name}")
-        tools.run("yosys", ["-q", "-s", f"{name}.ys"], self.folder, timeout=self.timeout)
+        try:
+            tools.run("yosys", ["-q", "-s", f"{name}.ys"], self.folder, timeout=self.timeout)
+        except tools.ToolTimeout as error:
+            raise tools.ToolTimeout(f"{error} in step {name}") from None
 
     def statistics(self, name: str) -> dict[str, Any]:
         """Return what ``tee -o <name>.json stat -json`` of a script wrote about the design."""
