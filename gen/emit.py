@@ -14,7 +14,7 @@ from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal, V
 from amaranth.lib import wiring
 
 from gen import __version__, yosys
-from gen.flatten import Port, flat_ports, wire_up
+from gen.flatten import Port, flat_ports, named_clock, wire_up
 from gen.unit import Unit
 from hw.cell import Cell
 
@@ -54,6 +54,9 @@ class _Top(wiring.Elaboratable):
             inner, part = Module(), inner
             inner.submodules.core = part
         self.ports.update(wire_up(inner, flat_ports(self.component)))
+        names = getattr(self.component, "clock_names", None)
+        if names:
+            self.ports.update(named_clock(inner, *names))
         return inner
 
 
@@ -110,7 +113,9 @@ def _directed(port: Port) -> tuple[Value, Any]:
 
 
 def _chosen(params: Any) -> dict[str, Any]:
-    return {f.name: getattr(params, f.name) for f in dataclasses.fields(params)}
+    """Return the parameters as the manifest states them: with every choice made explicit."""
+    resolved: dict[str, Any] | None = getattr(params, "resolved", None)
+    return dataclasses.asdict(params) if resolved is None else resolved
 
 
 def command_line(unit: Unit, params: Any, module: str) -> str:
@@ -182,12 +187,14 @@ def _interface(component: wiring.Component, body: str, module: str) -> dict[str,
     numbers: dict[str, dict[str, Any]] = getattr(component, "number_formats", {})
     ports: list[dict[str, Any]] = []
     clock = None
-    if "clk" in present:
-        clock = {"name": "clk", "edge": "rising", "reset": None}
-        ports.append({"name": "clk", "dir": "in", "width": 1, "role": "clock"})
-        if "rst" in present:
-            clock |= {"reset": "rst", "reset_active": "high", "reset_kind": "synchronous"}
-            ports.append({"name": "rst", "dir": "in", "width": 1, "role": "reset"})
+    clk, rst = _clock_names(component)
+    if clk in present:
+        clock = {"name": clk, "edge": "rising", "reset": None}
+        ports.append({"name": clk, "dir": "in", "width": 1, "role": "clock"})
+        if rst in present:
+            active = "high" if rst == "rst" else "low"
+            clock |= {"reset": rst, "reset_active": active, "reset_kind": "synchronous"}
+            ports.append({"name": rst, "dir": "in", "width": 1, "role": "reset"})
     streams: dict[str, dict[str, Any]] = {}
     for port in flat_ports(component):
         row = {
@@ -219,13 +226,19 @@ def _interface(component: wiring.Component, body: str, module: str) -> dict[str,
 
 def _in_contract_order(body: str, module: str, component: wiring.Component) -> str:
     """List the ports of the top module as its documentation does: clock and reset, then members."""
-    order = ["clk", "rst", *(p.name for p in flat_ports(component))]
+    order = [*_clock_names(component), *(p.name for p in flat_ports(component))]
 
     def sort(match: re.Match[str]) -> str:
-        names = sorted(match[1].split(", "), key=order.index)
-        return f"module {module}({', '.join(names)});"
+        names = sorted(match[1].split(), key=lambda name: order.index(name.rstrip(",")))
+        listed = ", ".join(name.rstrip(",") for name in names)
+        return f"module {module}({listed});"
 
-    return re.sub(rf"^module {module}\((.*?)\);", sort, body, count=1, flags=re.M)
+    return re.sub(rf"^module {module}\((.*?)\);", sort, body, count=1, flags=re.M | re.S)
+
+
+def _clock_names(component: wiring.Component) -> tuple[str, str]:
+    names: tuple[str, str] = getattr(component, "clock_names", ("clk", "rst"))
+    return names
 
 
 def manifest_text(manifest: dict[str, Any]) -> str:

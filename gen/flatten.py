@@ -4,11 +4,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import ClockDomain, Module, Signal, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import data, stream, wiring
 
-__all__ = ["Port", "flat_ports", "wire_up"]
+__all__ = ["Port", "flat_ports", "named_clock", "wire_up"]
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,12 @@ def wire_up(m: Module, ports: list[Port]) -> dict[str, tuple[Any, PortDirection]
             m.d.comb += wire.eq(port.value)
             table[port.name] = (wire, PortDirection.Output)
     return table
+
+
+def named_clock(m: Module, clock: str, reset: str) -> dict[str, tuple[Any, PortDirection]]:
+    """Drive the clock domain of ``m`` from ports of these names; the reset is active low."""
+    m.domains.sync = domain = ClockDomain("sync")
+    domain.clk = Signal(name=clock)
+    resetn = Signal(name=reset)
+    m.d.comb += domain.rst.eq(~resetn)
+    return {clock: (domain.clk, PortDirection.Input), reset: (resetn, PortDirection.Input)}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
-from hw.pe.pe import PE, PEParams
+from hw.pe.params import ARCHS, CORES, TARGETS, PEParams
+from hw.pe.pe import build
 
 UNIT = Unit(
     name="pe",
     summary="exact dot-product processing element for any pair of number formats",
     params=PEParams,
-    build=PE,
+    build=build,
     golden="sim.golden.pe.pe",
     help={
         "format": "weight format, or a family such as int with --bits (default: int4)",
@@ -18,12 +19,13 @@ UNIT = Unit(
         "acc_bits": "accumulator width, if wider than needed",
         "pipeline": "register stages before the accumulator",
         "core": "streaming unit, bare accumulating cell, or combinational dot product",
+        "window": "LOW:HIGH: fixed-point window of a float activation; bf16 has -24:16",
         "target": "technology that decides the structure, never the function",
     },
     choices={
-        "arch": ("multiply", "shift-add", "auto"),
-        "core": ("stream", "accumulate", "dot"),
-        "target": ("gates", "xcup", "ecp5", "ice40"),
+        "arch": ARCHS,
+        "core": CORES,
+        "target": TARGETS,
     },
     cases=({"format": "int4"}, {"format": "int2", "act": "int2", "lanes": 2}),
 )

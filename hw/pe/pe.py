@@ -1,101 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact dot-product processing element for any pair of number formats."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Array, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.formats import Format, IntFormat, exact_width, parse, resolve
+from hw.pe.cells import Accumulate, Dot
+from hw.pe.params import PEParams
 
-__all__ = ["PE", "PEParams"]
-
-
-@dataclass(frozen=True)
-class PEParams:
-    """What a user chooses. Every derived width is a property, never a second parameter."""
-
-    format: str | None = field(default=None, metadata={"always": True})
-    bits: int | None = None
-    act: str = field(default="int8", metadata={"always": True})
-    arch: str = "auto"
-    lanes: int = 1
-    max_k: int = 256
-    acc_bits: int | None = None
-    pipeline: int = 0
-    core: str = "stream"
-    target: str = "gates"
-
-    def __post_init__(self) -> None:
-        weight = resolve(self.format, self.bits, "int4")
-        object.__setattr__(self, "format", weight.name)
-        object.__setattr__(self, "bits", None)
-        for name in ("lanes", "max_k"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, not {value!r}")
-        object.__setattr__(self, "act", resolve(self.act, None, "int8").name)
-
-    @property
-    def weight_format(self) -> Format:
-        return parse(self.format)
-
-    @property
-    def act_format(self) -> Format:
-        return parse(self.act)
-
-    @property
-    def acc_width(self) -> int:
-        return self.acc_bits or exact_width(self.weight_format, self.act_format, self.max_k)
+__all__ = ["PE", "PEParams", "build"]
 
 
 class PE(wiring.Component):
+    """Dot products of a stream of beats: an :class:`~hw.pe.cells.Accumulate` and its handshake.
+
+    Parameters
+    ----------
+    params : :class:`~hw.pe.params.PEParams`
+
+    Members
+    -------
+    i : ``In(stream.Signature({a: lanes codes, w: lanes codes, last: 1}))``
+        One beat of operands. ``last`` closes the dot product.
+    o : ``Out(stream.Signature({acc: signed(acc_width)[, nan: 1]}))``
+        The dot product in units of ``2**lam``, exact for at most ``max_k`` products, modulo
+        ``2**acc_width`` beyond. ``nan``: a code was NaN, NaR or infinite; those count as zero.
+
+    Timing
+    ------
+    One beat per cycle. ``o`` is valid :attr:`latency` cycles after the beat with ``last`` is
+    accepted. ``i.ready`` follows ``o.ready`` combinationally while a result waits.
+    """
+
+    beats_per_cycle = 1
+
     def __init__(self, params: PEParams):
         self.params = params
-        self.latency = 1
-        self.beats_per_cycle = 1
-        w, a = params.weight_format, params.act_format
+        self.latency = params.pipeline + 1
+        weight, act = params.weight_format, params.act_format
         beat = data.StructLayout(
             {
-                "a": data.ArrayLayout(unsigned(a.bits), params.lanes),
-                "w": data.ArrayLayout(unsigned(w.bits), params.lanes),
+                "a": data.ArrayLayout(unsigned(act.bits), params.lanes),
+                "w": data.ArrayLayout(unsigned(weight.bits), params.lanes),
                 "last": 1,
             }
         )
-        nan = a.nonfinite or w.nonfinite
-        result = data.StructLayout(
-            {"acc": signed(params.acc_width), **({"nan": unsigned(1)} if nan else {})}
+        result = {"acc": signed(params.acc_width)} | ({"nan": unsigned(1)} if params.has_nan else {})
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat)),
+                "o": Out(stream.Signature(data.StructLayout(result))),
+            }
         )
-        self.number_formats = {
-            "i_a": {"format": a.name, "lanes": params.lanes},
-            "i_w": {"format": w.name, "lanes": params.lanes},
-            "o_acc": {"format": f"int{params.acc_width}", "lam": a.lam + w.lam},
-        }
-        self.contract = {"lam": a.lam + w.lam, "acc_bits": params.acc_width, "max_k": params.max_k}
-        super().__init__({"i": In(stream.Signature(beat)), "o": Out(stream.Signature(result))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        p = self.params
-        assert isinstance(p.weight_format, IntFormat) and isinstance(p.act_format, IntFormat)
-        total = sum(
-            self.i.payload.a[k].as_signed() * self.i.payload.w[k].as_signed()
-            for k in range(p.lanes)
-        )
-        first = Signal(init=1)
-        acc = Signal(signed(p.acc_width))
+        m.submodules.cell = cell = Accumulate(self.params)
+        beat, result = self.i.payload, self.o.payload
+
+        # The accumulator is the output register, so a waiting result holds the whole pipeline.
+        moving = Signal()
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | self.o.ready),
-            self.o.payload.acc.eq(acc),
+            moving.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(moving),
+            cell.a.eq(beat.a),
+            cell.w.eq(beat.w),
+            result.acc.eq(cell.acc),
         ]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                acc.eq(Mux(first, 0, acc) + total),
-                first.eq(self.i.payload.last),
-                self.o.valid.eq(self.i.payload.last),
-            ]
+        if self.params.has_nan:
+            m.d.comb += result.nan.eq(cell.nan)
+
+        valid, last = self.i.valid, beat.last
+        for stage in range(self.params.pipeline):
+            m.d.comb += cell.en[stage].eq(moving & valid)
+            later_valid = Signal(name=f"valid{stage}")
+            later_last = Signal(name=f"last{stage}", reset_less=True)
+            with m.If(moving):
+                m.d.sync += [later_valid.eq(valid), later_last.eq(last)]
+            valid, last = later_valid, later_last
+
+        first = Signal(init=1)
+        m.d.comb += [cell.en[-1].eq(moving & valid), cell.clr.eq(first)]
+        with m.If(moving):
+            m.d.sync += self.o.valid.eq(valid & last)
+            with m.If(valid):
+                m.d.sync += first.eq(last)
         return m
+
+
+def build(params: PEParams) -> wiring.Component:
+    """Return the component that ``params.core`` names, with what its manifest says."""
+    component: Any = {"stream": PE, "accumulate": Accumulate, "dot": Dot}[params.core](params)
+    weight, act = params.weight_format, params.act_format
+    prefix = "i_" if params.core == "stream" else ""
+    output = {"stream": "o_acc", "accumulate": "acc", "dot": "p"}[params.core]
+    width = params.dot_width if params.core == "dot" else params.acc_width
+    component.number_formats = {
+        f"{prefix}a": {"format": act.name, "lanes": params.lanes},
+        f"{prefix}w": {"format": weight.name, "lanes": params.lanes},
+        output: {"format": f"int{width}", "lam": params.lam},
+    }
+    component.contract = {"lam": params.lam, "acc_bits": width, "max_k": params.max_k}
+    component.notes = params.notes
+    return component  # type: ignore[no-any-return]

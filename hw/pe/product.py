@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One exact product as addends of a sum."""
+
+from amaranth.hdl import Cat, Const, Module, Value
+
+from hw.arith.bitheap import BitHeap
+from hw.arith.recode import Digit, booth_digits, multiple, plain_digits
+from hw.arith.wires import wire
+from hw.pe.decode import Operand
+
+__all__ = ["add_product", "product_word"]
+
+
+def _digits(m: Module, value: Value, negative: Value | None) -> list[Digit]:
+    """Return the cheapest digits of a multiplier, each negated where ``negative`` is 1."""
+    few = len(value) <= (1 if value.shape().signed else 3)
+    digits = plain_digits(m, value) if few else booth_digits(m, value)
+    if negative is None:
+        return digits
+    return [
+        Digit(d.weight, d.one, d.two, negative if d.negative is None else d.negative ^ negative)
+        for d in digits
+    ]
+
+
+def _either(first: Value | None, second: Value | None) -> Value | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first ^ second
+
+
+def add_product(
+    m: Module, heap: BitHeap, weight: Operand, act: Operand, arch: str, max_product: int
+) -> None:
+    """Add ``weight * act`` to ``heap``: with a multiplier, or (``shift-add``) without.
+
+    ``max_product`` is the largest magnitude that the product can have.
+    """
+    negative = _either(weight.negative, act.negative)
+    if negative is not None:
+        negative = wire(m, negative, "negative")
+    shifted = weight.shift is not None or act.shift is not None
+    if arch == "shift-add" and not shifted:
+        _add_rows(m, heap, weight.significand, act.significand, negative)
+        return
+    if arch == "multiply":
+        word = wire(m, weight.significand * act.significand, "product")
+    else:
+        word = _resolved_rows(m, weight.significand, act.significand)
+    is_signed = word.shape().signed
+    if shifted:
+        by = wire(m, _sum(weight.shift, act.shift), "shift")
+        word = (word << by)[weight.fraction + act.fraction :]
+    width = max_product.bit_length() + is_signed
+    if len(word) > width:
+        word = word[:width]
+    if is_signed:
+        word = word.as_signed()
+    word = wire(m, word, "aligned")
+    if negative is not None:
+        bits = Cat(word) if is_signed else Cat(word, Const(0, 1))
+        word = (bits ^ negative.replicate(len(bits))).as_signed()
+        heap.add_bit(negative)
+    heap.add(word)
+
+
+def product_word(
+    m: Module, weight: Operand, act: Operand, arch: str, max_product: int
+) -> Value:
+    """Return ``weight * act`` as one signed word."""
+    heap = BitHeap(m, max_product.bit_length() + 1)
+    add_product(m, heap, weight, act, arch, max_product)
+    return heap.total()
+
+
+def _sum(first: Value | None, second: Value | None) -> Value:
+    if first is None or second is None:
+        value = second if first is None else first
+        assert value is not None
+        return value
+    return first + second
+
+
+def _add_rows(m: Module, heap: BitHeap, weight: Value, act: Value, negative: Value | None) -> None:
+    # The operand with fewer digits selects multiples of the other.
+    multiplier, multiplicand = (weight, act) if len(weight) <= len(act) else (act, weight)
+    for digit in _digits(m, multiplier, negative):
+        row, carry = multiple(digit, multiplicand)
+        heap.add(row, digit.weight)
+        if carry is not None:
+            heap.add_bit(carry, digit.weight)
+
+
+def _resolved_rows(m: Module, weight: Value, act: Value) -> Value:
+    """Return the product of two significands as one word, made of rows."""
+    is_signed = weight.shape().signed or act.shape().signed
+    for single, other in ((weight, act), (act, weight)):
+        if len(single) == 1 and not single.shape().signed:
+            word = Cat(other) & single.replicate(len(other))
+            return word.as_signed() if other.shape().signed else word
+    heap = BitHeap(m, len(weight) + len(act))
+    _add_rows(m, heap, weight, act, None)
+    total = heap.total()
+    return total if is_signed else total.as_unsigned()
