@@ -24,6 +24,7 @@ class Part:
     device: str  #: The maker's ordering code.
     options: tuple[str, ...] = ()  #: What selects it in nextpnr.
     board_part: str = ""  #: Vivado's name of board and preset.
+    cells: dict[str, int] = field(default_factory=dict)  #: What it has, where no tool says so.
 
 
 @dataclass(frozen=True)

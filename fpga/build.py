@@ -29,8 +29,14 @@ def parameters(board: Board, given: Mapping[str, Any]) -> Any:
     """
     kind = discover()[board.unit].params
     names = {field.name for field in dataclasses.fields(kind)}
-    chosen: dict[str, Any] = {**board.defaults, "clock_hz": board.clock_hz, **given}
-    return kind(**{name: value for name, value in chosen.items() if name in names})
+    if unknown := given.keys() - names:
+        raise ValueError(f"unit {board.unit} of board {board.name} has no {sorted(unknown)[0]}")
+    chosen = {**board.defaults, **given}
+    if "bits" in given and "format" not in given:
+        del chosen["format"]
+    if "clock_hz" in names:
+        chosen["clock_hz"] = board.clock_hz
+    return kind(**chosen)
 
 
 def build(board: Board, part: Part, params: Any, folder: Path) -> dict[str, Any]:

@@ -17,93 +17,132 @@ from amaranth.hdl import (
     Signal,
 )
 from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from fpga.board import Board
 from gen import yosys
 
-__all__ = ["BUS", "SYSTEM", "TOP", "block_design_top", "serial_top"]
+__all__ = [
+    "BUS",
+    "BUS_ADDRESS_WIDTH",
+    "SYSTEM",
+    "TOP",
+    "PowerOnReset",
+    "block_design_top",
+    "serial_top",
+]
 
 TOP = "top"  #: Name of the Verilog module.
 SYSTEM = "system"  #: Name of the block design.
 BUS = "s_axi_ctrl_"  #: Prefix of the unit's bus ports.
+BUS_ADDRESS_WIDTH = 12  #: Bits of the byte address on that bus.
 
-#: Cycles that reset is held after configuration: block RAM of the iCE40 cannot be read in the first
-#: microseconds.
+#: Block RAM of the iCE40 cannot be read in the first microseconds after configuration.
 POWER_ON_CYCLES = 64
 
 Ports = dict[str, tuple[Any, PortDirection]]
 
 
-def _verilog(m: Module, ports: Ports) -> str:
-    return yosys.to_verilog(rtlil.convert(m, name=TOP, ports=ports, emit_src=False))
+def _verilog(m: Module, ports: Ports, board: Board, unit: str) -> str:
+    header = (
+        f"// {TOP}: {unit} on {board.summary}\n"
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        "// This generated text belongs to whoever generated it; use it under any terms you like.\n"
+    )
+    return header + yosys.to_verilog(rtlil.convert(m, name=TOP, ports=ports, emit_src=False))
 
 
-def _leds(board: Board, manifest: Mapping[str, Any], m: Module) -> tuple[Signal, dict[str, Any]]:
-    """Return the LED pins, and what to connect to the unit's port ``led`` if it has one."""
-    pins, lit = Signal(board.leds, name="led"), Signal(board.leds, name="lit")
-    m.d.comb += pins.eq(~lit if board.leds_active_low else lit)
-    widths = {port["name"]: port["width"] for port in manifest["ports"]}
-    if "led" not in widths:
-        return pins, {}
-    wire = Signal(widths["led"], name="unit_led")
-    m.d.comb += lit.eq(wire)
-    return pins, {"o_led": wire}
+class PowerOnReset(wiring.Component):
+    """Reset after configuration, and while a button is held.
+
+    Parameters
+    ----------
+    button_active_low : bool
+        Sense of the button.
+
+    Members
+    -------
+    button : ``In(1)``
+        Asynchronous.
+    reset : ``Out(1)``
+        Active high.
+
+    Timing
+    ------
+    ``reset`` is high for :data:`POWER_ON_CYCLES` cycles from the first and again after the button
+    is let go, which is seen two cycles late. Uses a domain ``sync`` without a reset of its own.
+    """
+
+    def __init__(self, *, button_active_low: bool):
+        self.button_active_low = button_active_low
+        super().__init__({"button": In(1, init=button_active_low), "reset": Out(1, init=1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        pressed = Signal(2)
+        count = Signal(range(POWER_ON_CYCLES))
+        m.d.sync += pressed.eq(Cat(self.button ^ self.button_active_low, pressed[0]))
+        with m.If(pressed[1]):
+            m.d.sync += [count.eq(0), self.reset.eq(1)]
+        with m.Elif(count != POWER_ON_CYCLES - 1):
+            m.d.sync += count.eq(count + 1)
+        with m.Else():
+            m.d.sync += self.reset.eq(0)
+        return m
 
 
 def serial_top(board: Board, manifest: Mapping[str, Any]) -> str:
     """Return the Verilog of a top with clock, serial port, LEDs and a button that resets.
 
-    ``manifest`` is that of a unit with ports ``clk``, ``rst``, ``uart_rx``, ``uart_tx`` and perhaps
-    ``led``.
+    ``manifest`` is that of a unit with ports ``clk``, ``rst``, ``uart_rx``, ``uart_tx`` and
+    ``led``, of which as many are shown as the board has.
     """
     m = Module()
     m.domains.sync = domain = ClockDomain(reset_less=True)
-    rx, tx = Signal(name="uart_rx"), Signal(name="uart_tx")
-    button, reset = Signal(name="button"), Signal(init=1, name="reset")
-    led, led_port = _leds(board, manifest, m)
-
-    pressed = Signal(2)
-    wait = Signal(range(POWER_ON_CYCLES + 1))
-    m.d.sync += pressed.eq(Cat(button ^ board.button_active_low, pressed[0]))
-    with m.If(pressed[1]):
-        m.d.sync += wait.eq(0)
-    with m.Elif(wait != POWER_ON_CYCLES):
-        m.d.sync += wait.eq(wait + 1)
-    m.d.sync += reset.eq(wait != POWER_ON_CYCLES)
-
+    m.submodules.por = por = PowerOnReset(button_active_low=board.button_active_low)
+    rx, tx, button = Signal(name="uart_rx"), Signal(name="uart_tx"), Signal(name="button")
+    widths = {port["name"]: port["width"] for port in manifest["ports"]}
+    lit, led = Signal(widths["led"], name="lit"), Signal(board.leds, name="led")
+    m.d.comb += [por.button.eq(button), led.eq(~lit if board.leds_active_low else lit)]
     m.submodules.unit = Instance(
         manifest["module"],
         i_clk=ClockSignal(),
-        i_rst=reset,
+        i_rst=por.reset,
         i_uart_rx=rx,
         o_uart_tx=tx,
-        **led_port,
+        o_led=lit,
     )
-    inputs, outputs = (rx, button), (tx, led)
     ports: Ports = {"clk": (domain.clk, PortDirection.Input)}
-    ports |= {s.name: (s, PortDirection.Input) for s in inputs}
-    ports |= {s.name: (s, PortDirection.Output) for s in outputs}
-    return _verilog(m, ports)
+    ports |= {s.name: (s, PortDirection.Input) for s in (rx, button)}
+    ports |= {s.name: (s, PortDirection.Output) for s in (tx, led)}
+    return _verilog(m, ports, board, manifest["unit"])
 
 
 def block_design_top(board: Board, manifest: Mapping[str, Any]) -> str:
     """Return the Verilog of a top that wires a unit to the block design ``system``.
 
-    ``manifest`` is that of a unit with ports ``aclk``, ``aresetn``, ``s_axi_ctrl_*`` and perhaps
-    ``led``; the block design is the master of the bus and makes clock and reset.
+    ``manifest`` is that of a unit with ports ``aclk``, ``aresetn`` and ``s_axi_ctrl_*``; the block
+    design is the master of the bus and makes clock and reset. The first LED blinks about once a
+    second, so that one sees the clock; the second is lit when reset is over.
     """
     m = Module()
-    led, unit = _leds(board, manifest, m)
-    clock, reset_n = Signal(name="aclk"), Signal(name="aresetn")
-    system: dict[str, Any] = {"o_aclk": clock, "o_aresetn": reset_n}
-    unit |= {"i_aclk": clock, "i_aresetn": reset_n}
+    m.domains.sync = domain = ClockDomain(reset_less=True)
+    reset_n = Signal(name="aresetn")
+    led = Signal(board.leds, name="led")
+    beat = Signal(range(board.clock_hz))
+    m.d.sync += [beat.eq(beat + 1), led.eq(Cat(beat[-1], reset_n))]
+
+    system: dict[str, Any] = {"o_aclk": domain.clk, "o_aresetn": reset_n}
+    unit: dict[str, Any] = {"i_aclk": domain.clk, "i_aresetn": reset_n}
     for port in manifest["ports"]:
-        prefix, member = port["name"][: len(BUS)], port["name"][len(BUS) :]
-        if prefix == BUS:
+        if port["name"].startswith(BUS):
+            member = port["name"].removeprefix(BUS)
             wire = Signal(port["width"], name=f"ctrl_{member}")
-            into_unit = port["dir"] == "in"
-            unit[f"{'i' if into_unit else 'o'}_{port['name']}"] = wire
-            system[f"{'o' if into_unit else 'i'}_m_axi_ctrl_{member}"] = wire
+            to_unit, to_system = ("i", "o") if port["dir"] == "in" else ("o", "i")
+            unit[f"{to_unit}_{port['name']}"] = wire
+            system[f"{to_system}_m_axi_ctrl_{member}"] = wire
     m.submodules.system = Instance(SYSTEM, **system)
     m.submodules.unit = Instance(manifest["module"], **unit)
-    return _verilog(m, {"led": (led, PortDirection.Output)})
+    ports: Ports = {"led": (led, PortDirection.Output)}
+    return _verilog(m, ports, board, manifest["unit"])

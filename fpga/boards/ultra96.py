@@ -6,17 +6,23 @@ Source: the board files of Avnet for the parts; UG1085 for the ports of the proc
 
 from fpga.board import Board, Part
 
+
+def _part(name: str, device: str, board_part: str) -> Part:
+    cells = {"LUT": 70_560, "FF": 141_120, "DSP": 360, "BRAM": 216}
+    return Part(name, device, board_part=board_part, cells=cells)
+
+
 BOARD = Board(
     name="ultra96",
     summary="Avnet Ultra96 (AMD Zynq UltraScale+)",
     flow="vivado",
     parts=(
-        Part("V2", "xczu3eg-sbva484-1-i", board_part="avnet.com:ultra96v2:part0:1.2"),
-        Part("V1", "xczu3eg-sbva484-1-e", board_part="avnet.com:ultra96v1:part0:1.2"),
+        _part("V2", "xczu3eg-sbva484-1-i", "avnet.com:ultra96v2:part0:1.2"),
+        _part("V1", "xczu3eg-sbva484-1-e", "avnet.com:ultra96v1:part0:1.2"),
     ),
     unit="pe-axi",
     constraints="ultra96.xdc",
     clock_hz=100_000_000,
     leds=2,
-    defaults={"format": "int8", "act": "int8", "lanes": 16, "target": "xcup"},
+    defaults={"format": "int8", "act": "int8", "lanes": 16, "arch": "multiply", "target": "xcup"},
 )

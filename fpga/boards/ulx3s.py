@@ -24,5 +24,5 @@ BOARD = Board(
     constraints="ulx3s.lpf",
     clock_hz=25_000_000,
     leds=8,
-    defaults={"format": "int8", "act": "int8", "lanes": 16, "target": "ecp5"},
+    defaults={"format": "int8", "act": "int8", "lanes": 8, "arch": "multiply", "target": "ecp5"},
 )

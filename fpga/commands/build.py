@@ -14,7 +14,7 @@ SUMMARY = "build a board's bitstream around a processing element"
 
 
 def _fields() -> list[str]:
-    return [field.name for field in dataclasses.fields(discover()["pe"].params)]
+    return [*(field.name for field in dataclasses.fields(discover()["pe"].params)), "baud"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, help=f"one of {names}")
     parser.add_argument("--part", help="variant of the board (default: its first)")
     parser.add_argument("-o", "--out", type=Path, help="folder (default: build/BOARD)")
+    parser.add_argument("--baud", type=int, help="bits per second of the serial port")
     cli.add_unit_options(parser, discover()["pe"])
     # What the user does not give is the board's to choose.
     parser.set_defaults(**dict.fromkeys(_fields()))

@@ -17,7 +17,7 @@ from fpga.flows.job import BuildError, Job
 __all__ = ["Family", "clocks_of", "overfull", "run", "utilisation_of"]
 
 SEED = 1  #: Placement starts from here; another value, another (equally good) bitstream.
-REPORT, LOG = "nextpnr.json", "next.log"
+REPORT, LOGS = "nextpnr.json", ("yosys.log", "next.log")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def run(job: Job, family: Family) -> dict[str, Any]:
         tools.require(name)
     netlist, routed = f"{job.name}.json", f"{job.name}.{family.routed}"
     bitstream = f"{job.name}.{family.bitstream}"
-    job.remove(netlist, routed, bitstream, REPORT, LOG)
+    job.remove(netlist, routed, bitstream, REPORT, *LOGS)
     (job.folder / "synth.ys").write_text(_script(job, family), encoding="utf-8")
     placement = (*job.part.options, "--seed", str(SEED), "--report", REPORT, "--timing-allow-fail")
     options = {
@@ -113,8 +113,10 @@ def run(job: Job, family: Family) -> dict[str, Any]:
 
 
 def _why(job: Job, stage: str, error: tools.ToolError) -> str:
-    log = job.folder / LOG
-    too_much = overfull(log.read_text(encoding="utf-8")) if log.is_file() else []
-    if too_much:
+    logs = [job.folder / name for name in LOGS]
+    text = "\n".join(log.read_text(encoding="utf-8") for log in logs if log.is_file())
+    if too_much := overfull(text):
         return f"the design does not fit {job.part.device}: it needs {', '.join(too_much)}"
-    return f"{stage} of {job.name} stopped: {str(error).removeprefix('make failed: ')}"
+    complaint = re.search(r"^ERROR: (.*)", text, re.M)
+    reason = complaint[1] if complaint else str(error).removeprefix("make failed: ")
+    return f"{stage} of {job.name} stopped: {reason}"

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# Block design: the processing system of a Zynq UltraScale+, clock and reset for the fabric, and one
+# AXI4-Lite bus out of it. settings.tcl, read before, sets clock_mhz, base and range.
+
+create_bd_design system
+
+create_bd_cell -type ip -vlnv xilinx.com:ip:zynq_ultra_ps_e ps
+apply_bd_automation -rule xilinx.com:bd_rule:zynq_ultra_ps_e \
+    -config {apply_board_preset "1"} [get_bd_cells ps]
+set_property -dict [list \
+    CONFIG.PSU__USE__M_AXI_GP0 1 \
+    CONFIG.PSU__MAXIGP0__DATA_WIDTH 32 \
+    CONFIG.PSU__USE__M_AXI_GP1 0 \
+    CONFIG.PSU__USE__M_AXI_GP2 0 \
+    CONFIG.PSU__OVERRIDE__BASIC_CLOCK 0 \
+    CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ $clock_mhz \
+] [get_bd_cells ps]
+
+create_bd_cell -type ip -vlnv xilinx.com:ip:axi_interconnect interconnect
+set_property CONFIG.NUM_MI 1 [get_bd_cells interconnect]
+create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
+
+make_bd_pins_external -name aclk [get_bd_pins ps/pl_clk0]
+foreach pin {
+    ps/maxihpm0_fpd_aclk
+    reset/slowest_sync_clk
+    interconnect/ACLK
+    interconnect/S00_ACLK
+    interconnect/M00_ACLK
+} {
+    connect_bd_net [get_bd_pins ps/pl_clk0] [get_bd_pins $pin]
+}
+
+connect_bd_net [get_bd_pins ps/pl_resetn0] [get_bd_pins reset/ext_reset_in]
+make_bd_pins_external -name aresetn [get_bd_pins reset/peripheral_aresetn]
+foreach pin {interconnect/ARESETN interconnect/S00_ARESETN interconnect/M00_ARESETN} {
+    connect_bd_net [get_bd_pins reset/interconnect_aresetn] [get_bd_pins $pin]
+}
+
+connect_bd_intf_net [get_bd_intf_pins ps/M_AXI_HPM0_FPD] [get_bd_intf_pins interconnect/S00_AXI]
+make_bd_intf_pins_external -name m_axi_ctrl [get_bd_intf_pins interconnect/M00_AXI]
+set_property -dict [list \
+    CONFIG.PROTOCOL AXI4LITE \
+    CONFIG.DATA_WIDTH 32 \
+    CONFIG.ADDR_WIDTH $address_width \
+] [get_bd_intf_ports m_axi_ctrl]
+set_property CONFIG.ASSOCIATED_BUSIF m_axi_ctrl [get_bd_ports aclk]
+assign_bd_address -offset $base -range $range -force \
+    -target_address_space [get_bd_addr_spaces ps/Data] [get_bd_addr_segs m_axi_ctrl/Reg]
+
+validate_bd_design
+save_bd_design
+close_bd_design [current_bd_design]
+set_property synth_checkpoint_mode None [get_files system.bd]
+generate_target all [get_files system.bd]
+
+set_property STEPS.WRITE_BITSTREAM.TCL.PRE [file normalize result.tcl] [get_runs impl_1]
