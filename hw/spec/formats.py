@@ -316,9 +316,12 @@ def _minifloat(name: str, e: str, m: str, rule: str | None) -> Format:
         bias += 1
     if chosen != "none" and exp_bits < 2:
         raise ValueError(f"format {name!r}: the suffix _{chosen} needs at least 2 exponent bits")
-    return FloatFormat(
-        name, bits, exp_bits, man_bits, bias, chosen, source=_OCP if rule is None else "ml_dtypes"
-    )
+    source = "minifloat by its fields"
+    if name in ("e2m1", "e2m3", "e3m2", "e4m3", "e5m2"):
+        source = _OCP
+    elif bits == 8 and chosen in ("ieee", "fnuz"):
+        source = "ml_dtypes"
+    return FloatFormat(name, bits, exp_bits, man_bits, bias, chosen, source=source)
 
 
 def _unsigned_float(name: str, e: str, m: str) -> Format:
