@@ -70,9 +70,7 @@ class AxiLiteSlave(wiring.Component):
     def __init__(self, address_width: int, prefix: str = ""):
         self.address_width = address_width
         self.prefix = prefix
-        super().__init__(
-            {**axi_lite_ports(prefix, address_width), "bus": Out(Bus(address_width))}
-        )
+        super().__init__({**axi_lite_ports(prefix, address_width), "bus": Out(Bus(address_width))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

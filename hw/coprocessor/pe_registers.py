@@ -11,7 +11,8 @@ from hw.axi.bus import Bus
 from hw.axi.register_file import RegisterFile
 from hw.pe.params import PEParams
 from hw.pe.pe import PE
-from hw.spec.registers import ERROR_FLAGS, RegisterMap, build_id, pe_map
+from hw.spec.pe_registers import ERROR_FLAGS, pe_map
+from hw.spec.registers import RegisterMap, build_id
 
 __all__ = ["BRIDGE_ERRORS", "PERegisters", "function_of", "registers_of"]
 
@@ -98,7 +99,7 @@ class PERegisters(wiring.Component):
         # A write to FEED is a write to the operand register whose turn it is.
         turn = Signal(range(names.feed + 1))
         feeding = Signal()
-        first, push = names["A0"].offset, names["PUSH"]
+        first = names["A0"].offset
         wiring.connect(m, wiring.flipped(self.bus), file.bus)
         m.d.comb += feeding.eq(self.bus.write & (self.bus.address == names["FEED"].offset))
         with m.If(feeding):

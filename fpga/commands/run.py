@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m fpga run``: dot products on a board, compared with the golden model."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+SUMMARY = "compute dot products on a board and compare them with the golden model"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    from gen.cli import add_unit_options
+    from gen.unit import discover
+
+    parser.add_argument("--board", help="take the parameters that are built for this board")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--port", help="serial port or pseudo-terminal of the device")
+    place.add_argument("--memory", help="/dev/mem, /dev/uioN or a file that holds its registers")
+    parser.add_argument("--address", default="0", help="where in --memory (default: 0)")
+    parser.add_argument("--baud", type=int, default=115_200, help="of --port (default: 115200)")
+    parser.add_argument("--timeout", type=float, default=1.0, help="seconds to wait for an answer")
+    parser.add_argument("--beats", type=int, default=64, help="beats to send (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random codes (default: 0)")
+    parser.add_argument(
+        "--codes", metavar="NPZ", help="file with arrays a and w of codes (rows, k) to use instead"
+    )
+    add_unit_options(parser, discover()["pe"])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import importlib
+    import sys
+    import time
+
+    import numpy as np
+
+    from fpga.driver.pe import PEDriver
+    from fpga.driver.transport import DeviceError
+    from gen.unit import discover
+
+    unit = discover()["pe"]
+    if args.beats < 1:
+        raise ValueError(f"beats must be at least 1, not {args.beats}")
+    params = _parameters(args, unit.params)
+    golden = importlib.import_module(unit.golden)
+    codes = _codes(args.codes) if args.codes else None
+    transport = _transport(args)
+    try:
+        driver = PEDriver(transport, params)
+        if codes:
+            beats = driver.beats(*codes)
+        else:
+            beats = golden.vectors(params.resolved, np.random.default_rng(args.seed), args.beats)
+        want = golden.run(params.resolved, beats)
+        start = time.perf_counter()
+        got = driver.run(**beats)
+        seconds = time.perf_counter() - start
+    except DeviceError as error:
+        print(f"python -m fpga run: {error}", file=sys.stderr)
+        return 1
+    finally:
+        transport.close()
+    wrong = np.zeros(len(want["acc"]), dtype=bool)
+    for name, values in want.items():
+        wrong |= got[name] != values
+    total = len(wrong)
+    verdict = "FAIL" if wrong.any() else "PASS"
+    print(f"{verdict}: {total - int(wrong.sum())} of {total} dot products exact")
+    print(f"{len(beats['last'])} beats of {params.lanes} products in {seconds:.3f} s")
+    print(f"{1e3 * seconds / total:.2f} ms a dot product, host and link included")
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        shown = {n: (got[n][first], v[first]) for n, v in want.items()}
+        text = ", ".join(f"{n} {have}, not {should}" for n, (have, should) in shown.items())
+        print(f"python -m fpga run: dot product {first} has {text}", file=sys.stderr)
+    return int(wrong.any())
+
+
+def _parameters(args: argparse.Namespace, kind: Any) -> Any:
+    """Return the element's parameters: the board's, where the user does not say otherwise."""
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    given = {n: getattr(args, n) for n, default in fields.items() if getattr(args, n) != default}
+    if args.board is None:
+        return kind(**given)
+    from fpga.board import find
+
+    defaults = {n: v for n, v in find(args.board).defaults.items() if n in fields}
+    if "format" in given or "bits" in given:
+        defaults.pop("format", None)
+    return kind(**{**defaults, **given})
+
+
+def _codes(path: str) -> Any:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["a"], arrays["w"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"codes {path!r} must be an .npz file with a and w: {error}") from None
+
+
+def _transport(args: argparse.Namespace) -> Any:
+    if args.port is not None:
+        from fpga.driver.uart import UartTransport
+
+        return UartTransport(args.port, args.baud, timeout=args.timeout)
+    from fpga.driver.mmio import MmioTransport
+
+    try:
+        address = int(args.address, 0)
+    except ValueError:
+        raise ValueError(f"address must be a number, not {args.address!r}") from None
+    return MmioTransport(args.memory, address)

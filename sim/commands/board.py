@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m sim board``: a board to try the host driver on, without a board."""
+
+import argparse
+
+from gen.cli import add_unit_options
+from gen.unit import discover
+
+SUMMARY = "simulate the unit pe-uart behind a pseudo-terminal whose path is printed"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    from sim.board import BAUD, CLOCK_HZ, UNIT
+
+    add_unit_options(parser, discover()[UNIT])
+    parser.set_defaults(clock_hz=CLOCK_HZ, baud=BAUD)
+    parser.add_argument("--simulator", choices=("icarus", "verilator"), help="which to use")
+    parser.add_argument("--waves", metavar="FOLDER", help="keep a waveform here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    import tempfile
+    from pathlib import Path
+
+    from gen.cli import params_from
+    from sim.board import UNIT, serve
+
+    params = params_from(args, discover()[UNIT])
+    with tempfile.TemporaryDirectory(prefix="bitloom-board-") as scratch:
+        folder = Path(args.waves or scratch)
+        try:
+            serve(
+                params,
+                folder,
+                lambda path: print(path, flush=True),
+                simulator=args.simulator,
+                waves=bool(args.waves),
+            )
+        except KeyboardInterrupt:
+            return 0
+    return 1
