@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cache
 from pathlib import Path
 
 __all__ = [
@@ -250,7 +250,7 @@ _SF4 = (
 
 def _mirror(magnitudes: tuple[int, ...], negative_zero: int = 0) -> tuple[int, ...]:
     """Sign-magnitude table from its positive half."""
-    return magnitudes + (negative_zero,) + tuple(-v for v in magnitudes[1:])
+    return (*magnitudes, negative_zero, *(-v for v in magnitudes[1:]))
 
 
 def _quantile(name: str, values: str, variant: str, source: str) -> TableFormat:
@@ -460,7 +460,7 @@ CATALOGUE = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(name: str) -> Format:
     """Return the format called ``name``.
 
@@ -495,8 +495,8 @@ _BY_WIDTH = {
 def resolve(name: str | None, bits: int | None, default: str) -> Format:
     """Return the format that a name, a width or both ask for; ``default`` when neither is given.
 
-    A family name (``int``, ``uint``, ``sm``, ``bipolar``, ``shift``, ``pot``) needs the width. Raises
-    ``ValueError`` when the two disagree.
+    A family name (``int``, ``uint``, ``sm``, ``bipolar``, ``shift``, ``pot``) needs the width.
+    Raises ``ValueError`` when the two disagree.
     """
     if name in _BY_WIDTH:
         if bits is None:
