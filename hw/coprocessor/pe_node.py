@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 from hw.axi.axi_lite import AxiLiteSlave, axi_lite_ports
 from hw.axi.uart import Receiver, Transmitter, divisor
 from hw.axi.uartbone import Uartbone
-from hw.coprocessor.pe_registers import PERegisters, function_of, registers_of
+from hw.coprocessor.pe_registers import PERegisters, registers_of
 from hw.pe.params import PEParams
+from hw.spec.pe_registers import function_of
 from hw.spec.registers import WINDOW
 
 __all__ = ["PEAxiParams", "PENode", "PENodeAxiLite", "PEUartParams"]
@@ -56,7 +57,7 @@ def _contract(params: PEParams) -> dict[str, Any]:
         "acc_bits": params.acc_width,
         "max_k": params.max_k,
         "build": registers["BUILD"].reset,
-        "function": function_of(params),
+        "function": function_of(params.resolved),
         "registers": registers.describe(),
     }
 

@@ -12,21 +12,12 @@ from hw.axi.register_file import RegisterFile
 from hw.pe.params import PEParams
 from hw.pe.pe import PE
 from hw.spec.pe_registers import ERROR_FLAGS, pe_map
-from hw.spec.registers import RegisterMap, build_id
+from hw.spec.registers import RegisterMap
 
-__all__ = ["BRIDGE_ERRORS", "PERegisters", "function_of", "registers_of"]
+__all__ = ["BRIDGE_ERRORS", "PERegisters", "registers_of"]
 
 #: Flags of the register ERROR that a bridge raises, in order of its ``errors`` port.
 BRIDGE_ERRORS = ("TIMEOUT", "COMMAND", "FRAMING", "OVERRUN")
-
-
-def function_of(params: PEParams) -> dict[str, object]:
-    """Return the parameters that decide *what* is computed; the hash of the map is over these.
-
-    How it is computed (architecture, pipeline, target) does not matter to a host.
-    """
-    names = ("format", "act", "window", "lanes", "max_k", "acc_bits")
-    return {name: params.resolved[name] for name in names}
 
 
 def registers_of(params: PEParams) -> RegisterMap:
@@ -37,6 +28,7 @@ def registers_of(params: PEParams) -> RegisterMap:
     if params.core != "stream":
         raise ValueError(f"core must be stream behind registers, not {params.core!r}")
     return pe_map(
+        params.resolved,
         act_bits=params.act_format.bits,
         weight_bits=params.weight_format.bits,
         lanes=params.lanes,
@@ -44,7 +36,6 @@ def registers_of(params: PEParams) -> RegisterMap:
         max_k=params.max_k,
         lam=params.lam,
         nan=params.has_nan,
-        build=build_id(function_of(params)),
     )
 
 
@@ -53,7 +44,7 @@ class PERegisters(wiring.Component):
 
     Operands are staged in the ``A`` and ``W`` registers; a write to ``PUSH`` sends them as one
     beat. ``FEED`` takes operand words one after the other and pushes by itself. A result waits
-    until ``POP``; until then at most one more dot product can be under way.
+    until ``POP``; the beat pushed behind it waits too, and keeps the registers busy.
 
     Parameters
     ----------

@@ -6,9 +6,15 @@ block to read after a dot product (errors, counts, result) and one to write for 
 weights, push), so that each takes a single burst.
 """
 
-from hw.spec.registers import WINDOW, WORD, Field, Register, RegisterMap
+from collections.abc import Mapping
 
-__all__ = ["ERROR_FLAGS", "PE_MAGIC", "PE_VERSION", "pe_map"]
+from hw.spec.registers import WINDOW, WORD, Field, Register, RegisterMap, build_id
+
+__all__ = ["ERROR_FLAGS", "FUNCTION", "PE_MAGIC", "PE_VERSION", "function_of", "pe_map"]
+
+#: The parameters that decide *what* is computed: BUILD is a hash of these. How it is computed
+#: (architecture, pipeline, target) and how it is reached do not matter to a host.
+FUNCTION = ("format", "act", "window", "lanes", "max_k", "acc_bits")
 
 PE_MAGIC = int.from_bytes(b"BLPE", "little")
 PE_VERSION = 0x01_00_0000  #: Version of the map: major, minor, patch.
@@ -52,7 +58,13 @@ def _constant(name: str, offset: int, doc: str, *fields: Field) -> Register:
     return Register(name, offset, "RO", doc, fields, constant=True)
 
 
+def function_of(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return those of the parameters, as a manifest states them, that BUILD is a hash of."""
+    return {name: parameters[name] for name in FUNCTION}
+
+
 def pe_map(
+    parameters: Mapping[str, object],
     *,
     act_bits: int,
     weight_bits: int,
@@ -61,14 +73,14 @@ def pe_map(
     max_k: int,
     lam: int,
     nan: bool,
-    build: int,
 ) -> RegisterMap:
-    """Return the registers of a processing element with these widths.
+    """Return the registers of a processing element with these parameters and widths.
 
-    ``lam`` is the exponent of the unit of the result, ``nan`` whether results carry a flag for
-    non-finite operands, ``build`` what :func:`build_id` says of the parameters. Raises
-    ``ValueError`` if a beat or a result does not fit the window.
+    ``parameters`` are those of the manifest. ``lam`` is the exponent of the unit of the result,
+    ``nan`` whether results carry a flag for non-finite operands. Raises ``ValueError`` if a beat or
+    a result does not fit the window.
     """
+    build = build_id(function_of(parameters))
     acts, weights, results = _words(lanes * act_bits), _words(lanes * weight_bits), _words(acc_bits)
     push = _OPERANDS + 4 * (acts + weights)
     if push >= WINDOW:
