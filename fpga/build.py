@@ -17,9 +17,14 @@ from gen import __version__, cli
 from gen.emit import emit
 from gen.unit import discover
 
-__all__ = ["SCHEMA", "BuildError", "build", "parameters", "summary"]
+__all__ = ["SCHEMA", "BuildError", "build", "flow_of", "parameters", "summary"]
 
 SCHEMA = 1  #: Version of the report's layout.
+
+
+def flow_of(board: Board) -> Any:
+    """Return the module of :mod:`fpga.flows` that builds for ``board``."""
+    return importlib.import_module(f"fpga.flows.{board.flow}")
 
 
 def parameters(board: Board, given: Mapping[str, Any]) -> Any:
@@ -45,7 +50,7 @@ def build(board: Board, part: Part, params: Any, folder: Path) -> dict[str, Any]
     Raises :class:`BuildError` when no working bitstream comes out (one that is too slow is kept
     beside its report), ``ValueError`` for a folder that cannot be written or a missing tool.
     """
-    flow = importlib.import_module(f"fpga.flows.{board.flow}")
+    flow = flow_of(board)
     text, manifest = emit(discover()[board.unit], params)
     sources = {f"{manifest['module']}.v": text, f"{TOP}.v": flow.top(board, manifest)}
     constraints = (CONSTRAINTS / board.constraints).read_text(encoding="utf-8")
@@ -66,7 +71,7 @@ def build(board: Board, part: Part, params: Any, folder: Path) -> dict[str, Any]
         "sources": {name: _sha256(content.encode()) for name, content in sources.items()},
         **result,
         "bitstream": _described(folder / result["bitstream"]),
-        "tools": {name: tools.version(name) for name in flow.TOOLS},
+        "tools": {name: tools.version(name) for name in flow.TOOLS if name != "make"},
     }
     with cli.write_files() as write:
         write(folder / "report.json", json.dumps(report, indent=2) + "\n")

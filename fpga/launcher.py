@@ -32,7 +32,7 @@ def main(command: list[str]) -> int:
     try:
         print(tools.run(name, arguments, Path(), timeout=TIMEOUT), end="")
     except tools.ToolError as error:
-        print(error, file=sys.stderr)
+        print(f"ERROR: {error}", file=sys.stderr)
         return 1
     return 0
 

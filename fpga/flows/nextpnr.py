@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the flows through Yosys and nextpnr have in common."""
 
+import copy
 import json
 import os
 import re
@@ -69,6 +70,11 @@ def _launcher() -> str:
     return shlex.join(command)
 
 
+def _fresh(flow: Any) -> Any:
+    """Return a copy of edalize's class, which adds each build's options to those of the class."""
+    return type(flow.__name__, (flow,), {"_flow": copy.deepcopy(flow._flow)})
+
+
 def _script(job: Job, family: Family) -> str:
     """Return what Yosys is to do; edalize's own script is in Tcl, which not every Yosys speaks."""
     return (
@@ -95,7 +101,7 @@ def run(job: Job, family: Family) -> dict[str, Any]:
         **family.options,
     }
     edam = job.edam(family.constraint_type, options)
-    family.flow()(edam, os.fspath(job.folder)).configure()
+    _fresh(family.flow())(edam, os.fspath(job.folder)).configure()
     stages = (("synthesis", netlist), ("place and route", routed), ("bitstream", bitstream))
     for stage, target in stages:
         job.progress(f"{job.name}: {stage}")
@@ -118,5 +124,9 @@ def _why(job: Job, stage: str, error: tools.ToolError) -> str:
     if too_much := overfull(text):
         return f"the design does not fit {job.part.device}: it needs {', '.join(too_much)}"
     complaint = re.search(r"^ERROR: (.*)", text, re.M)
-    reason = complaint[1] if complaint else str(error).removeprefix("make failed: ")
+    reason = (
+        complaint[1]
+        if complaint
+        else str(error).removeprefix("make failed: ").removeprefix("ERROR: ")
+    )
     return f"{stage} of {job.name} stopped: {reason}"
