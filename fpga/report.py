@@ -157,7 +157,8 @@ def _fpga(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     points: list[dict[str, Any]] = []
     notes: list[str] = []
-    for use in (False, True) if dsp is None else (dsp,):
+    both = (False, True) if design.multiplies else (False,)
+    for use in both if dsp is None else (dsp,):
         point: dict[str, Any] = {"name": "dsp" if use else "lut"}
         point["counts"] = family.synthesize(design, use)
         if dsp is None and use and not point["counts"]["DSP"]:

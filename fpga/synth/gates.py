@@ -11,6 +11,7 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ class Library:
     delay_unit: str = "ps"
     picoseconds: float = 1.0
     sizes: bool = True
+
+    @cached_property
+    def cells(self) -> frozenset[str]:
+        """Names of all cells."""
+        pattern = re.compile(r"\bcell\s*\(\s*\"?([^\s\")]+)")
+        return frozenset(name for text in self.texts for name in pattern.findall(text))
 
     @property
     def identity(self) -> list[dict[str, str]]:
@@ -151,7 +158,7 @@ def _map(design: Design, library: Library, options: str, style: str, name: str) 
     result = design.statistics("cells")
     counts = dict(sorted(result.get("num_cells_by_type", {}).items()))
     counts.pop("$scopeinfo", None)
-    if lacking := [cell for cell in counts if cell.startswith("$")]:
+    if lacking := [cell for cell in counts if cell not in library.cells]:
         raise tools.ToolError(f"{', '.join(library.names)} has no cell for {', '.join(lacking)}")
     # A module of flip-flops alone leaves ABC nothing to do, and no file.
     text = timing.read_text(encoding="utf-8") if timing.exists() else ""

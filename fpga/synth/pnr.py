@@ -49,7 +49,9 @@ def wrapper(ports: tuple[Port, ...], clocks: frozenset[str], serial: bool) -> st
             body.append(f"always @(posedge wclk) s{index} <= q{index} ^ {{s{index}, {chain[1]}}};")
             chain[1] = f"s{index}[{last}]"
         else:
-            body.append(f"always @(posedge wclk) r{index} <= {{r{index}, {chain[0]}}};")
+            # Inverted from bit to bit: a plain delay of a bit would be the same register as one
+            # that the module puts after its input, and be merged with it.
+            body.append(f"always @(posedge wclk) r{index} <= ~{{r{index}, {chain[0]}}};")
             chain[0] = f"r{index}[{last}]"
     if serial:
         body.append(f"assign so = {chain[1]};")
