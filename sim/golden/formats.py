@@ -226,11 +226,11 @@ def _decode_posit(fmt: PositFormat, codes: Codes) -> tuple[Integers, Bools]:
     regime = np.where(first == 1, run - 1, -run)
     # What follows the run and its end bit, moved up against a frame of n - 1 bits; bits that are
     # cut off by the end of the word read as 0.
-    frame = word << run + 1 & (1 << n - 1) - 1
-    exponent = frame >> n - 1 - es if es <= n - 1 else frame << es - (n - 1)
-    fraction = frame & (1 << max(n - 1 - es, 0)) - 1
+    frame = (word << run + 1 & (1 << n - 1) - 1) << es
+    exponent = frame >> n - 1
+    fraction = frame & (1 << n - 1) - 1
     scale = (regime << es) + exponent  # value = (1 + fraction / 2**places) * 2**scale
-    places = max(n - 1 - es, 0)
+    places = n - 1
     zero = word == 0
     significand = _integers(fmt, (1 << places) + fraction)
     shift = np.where(zero, 0, scale - places - fmt.lam)
