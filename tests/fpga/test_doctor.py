@@ -63,11 +63,13 @@ def test_all_boards_and_targets_without_a_board(machine, capsys):
     out = capsys.readouterr().out
     for board in BOARDS:
         assert f"make fpga BOARD={board}" in out
-    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    found, _, absent = out.partition("\nmissing ")
+    lines = {line.split("  ")[0]: line for line in found.splitlines()}
     assert lines["yosys"].split()[1] == "1.2"
     assert lines["make"].split()[1] == "missing"
     assert lines["python -m fpga report UNIT --target gates"].endswith("ready")
     assert lines["python -m fpga report UNIT --target ecp5"].endswith("needs nextpnr-ecp5")
+    assert "apt-get install make" in absent
 
 
 def test_present_tool_that_hides_its_version(machine, monkeypatch, capsys):
