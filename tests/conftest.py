@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: which Yosys writes the Verilog, and how many workers run."""
 
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +15,12 @@ os.environ["AMARANTH_USE_YOSYS"] = "builtin"
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the cores this process may use; no more than memory of a usual machine bears."""
     return min(len(os.sched_getaffinity(0)), 8)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Yosys compile itself for the machine before several workers would, over each other."""
+    from fpga import tools
+
+    if not hasattr(config, "workerinput") and config.getoption("numprocesses", 0):
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(tools.ToolError):
+            tools.run("yosys", ["-V"], Path(folder), timeout=600)
