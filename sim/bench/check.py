@@ -69,6 +69,8 @@ class Report:
     fault: str | None = None  #: A broken rule of transfer, in one line.
     mismatch: Mismatch | None = None
     waves: Path | None = None
+    #: What came out in the last pass that was begun, per port: ``(n,)`` integers.
+    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -154,7 +156,13 @@ def check(
     wrong = None
     for plan, found in zip(passes, seen["passes"], strict=False):
         wrong = wrong or _compare(manifest, beats, expected, found["words"], plan)
-    return Report(used, vectors, results, done, seen["fault"], wrong, wave)
+    last = seen["passes"][-1]["words"] if seen["passes"] else {}
+    outputs = {
+        port["name"]: unpack(last[port["name"]], port["width"], 1, port["signed"])
+        for port in manifest["ports"]
+        if port["name"] in last
+    }
+    return Report(used, vectors, results, done, seen["fault"], wrong, wave, outputs)
 
 
 def _job(

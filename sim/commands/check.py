@@ -2,10 +2,8 @@
 """``python -m sim check UNIT``: emit, simulate, compare with the golden model."""
 
 import argparse
-import contextlib
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +39,24 @@ def run(args: argparse.Namespace) -> int:
     from gen.emit import emit
     from gen.unit import discover
     from sim.bench.check import check, golden_of, passes_for
+    from sim.options import count, place_waves, read_text
     from sim.runner import SimulationError, choose
 
-    beats, seed = _count("beats", args.beats, 1), _count("seed", args.seed, 0)
+    beats, seed = count("beats", args.beats, 1), count("seed", args.seed, 0)
     passes = passes_for(args.stall)
     unit = discover()[args.unit]
     params = params_from(args, unit)
     simulator = choose(args.sim)
     text, manifest = emit(unit, params)
     if args.verilog:
-        text = _read(args.verilog)
+        text = read_text(args.verilog)
     if manifest["clock"] is None:
         passes = passes[:1]
     stimulus = golden_of(manifest).vectors(
         manifest["parameters"], np.random.default_rng(seed), beats
     )
-    with (
-        _place(args.waves, simulator) as keep,
-        tempfile.TemporaryDirectory(prefix="bitloom-") as name,
-    ):
+    waves = place_waves(args.waves, simulator)
+    with tempfile.TemporaryDirectory(prefix="bitloom-") as name:
         source = Path(name) / f"{manifest['module']}.v"
         source.write_text(text, encoding="utf-8")
         try:
@@ -71,20 +68,16 @@ def run(args: argparse.Namespace) -> int:
                 passes=passes,
                 seed=seed,
                 simulator=simulator,
-                waves=keep is not None,
+                waves=waves is not None,
             )
         except SimulationError as error:
             print(f"FAIL  {manifest['module']}: {error}")
             return 1
-        if keep is not None and report.waves is not None and report.waves.exists():
-            shutil.copyfile(report.waves, keep)
+        if waves is not None:
+            waves.keep(manifest, report.waves)
     _show(manifest, report)
-    if keep is not None:
-        from sim.bench.gtkw import save_file
-
-        save = Path(f"{keep}.gtkw")
-        save.write_text(save_file(manifest, keep.name), encoding="utf-8")
-        print(f"waves: {keep} (view: gtkwave {save})")
+    if waves is not None:
+        print(f"waves: {waves}")
     return 0 if report.passed else 1
 
 
@@ -106,36 +99,3 @@ def _show(manifest: Mapping[str, Any], report: Any) -> None:
         print("\n".join(f"  {line}" for line in report.mismatch.lines()))
     if report.fault:
         print(f"  {report.fault}")
-
-
-def _count(name: str, text: str, least: int) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 7 or int(text) < least:
-        raise ValueError(f"{name} must be an integer from {least} to 9999999, not {text[:40]!r}")
-    return int(text)
-
-
-def _read(name: str) -> str:
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"cannot read {name!r}: {reason}") from None
-
-
-@contextlib.contextmanager
-def _place(name: str | None, simulator: str) -> Iterator[Path | None]:
-    """Give the path of the waveform once it is sure that it can be written."""
-    if name is None:
-        yield None
-        return
-    path, suffix = Path(name), {"icarus": ".fst", "verilator": ".vcd"}[simulator]
-    if path.suffix != suffix:
-        raise ValueError(f"{simulator} writes {suffix[1:].upper()}: waves must end in {suffix}")
-    try:
-        with path.open("ab"):
-            pass
-        Path(f"{name}.gtkw").touch()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"cannot write {name!r}: {reason}") from None
-    yield path
