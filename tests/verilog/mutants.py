@@ -21,7 +21,7 @@ MUTANTS: dict[str, dict[str, str]] = {
     },
     "valid_needs_ready": {"o_valid": "c_o_valid && o_ready"},
     "valid_awaits_ready": {
-        "_": "reg t = 0; always @(posedge clk) t <= (o_ready || t) && c_o_valid && !(t && o_ready);",
+        "_": "reg t = 0; always @(posedge clk) t <= c_o_valid && (t ? !o_ready : o_ready);",
         "o_valid": "c_o_valid && t",
         "c_o_ready": "o_ready && t",
     },
@@ -65,7 +65,7 @@ def mutate(verilog: str, manifest: Mapping[str, Any], name: str) -> str:
     """Return ``verilog`` with the unit's module replaced by the mutant ``name``."""
     module, changes = manifest["module"], MUTANTS[name]
     healthy = re.sub(rf"^module {module}\(", "module healthy(", verilog, flags=re.M)
-    lines, pins = [], []
+    lines, pins, ports = [], [], []
     for port in manifest["ports"]:
         span = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
         net, given = f"c_{port['name']}", port["dir"] == "in"
@@ -73,10 +73,6 @@ def mutate(verilog: str, manifest: Mapping[str, Any], name: str) -> str:
         pins.append(f".{port['name']}({net})")
         target, source = (net, port["name"]) if given else (port["name"], net)
         lines.append(f"  assign {target} = {changes.get(target, source)};")
-    ports = [
-        f"{'input' if p['dir'] == 'in' else 'output'} wire "
-        f"{'[%d:0] ' % (p['width'] - 1) if p['width'] > 1 else ''}{p['name']}"
-        for p in manifest["ports"]
-    ]
+        ports.append(f"{'input' if given else 'output'} wire {span}{port['name']}")
     body = "\n".join([*lines, f"  {changes.get('_', '')}", f"  healthy core({', '.join(pins)});"])
     return f"{healthy}\nmodule {module}({', '.join(ports)});\n{body}\nendmodule\n"
