@@ -43,6 +43,8 @@ def vectors(
     for register in names.registers:
         rows += [(0, register.offset, 0, 0), (1, register.offset, 0, 0)]
     rows += [(k, address, 0, 15) for k in (0, 1) for address in (1, 2, 3, 0x030, WINDOW - 4)]
+    results = [names[name] for name in ("STATUS", "ERROR", "COUNT", "RESULT")]
+    results += names.vector("ACC")
     open_beats, longest = 0, max(1, int(parameters["max_k"]) // device.lanes)
     while len(rows) < beats:
         kind = rng.random()
@@ -56,9 +58,9 @@ def vectors(
                 rows += [(1, names["FEED"].offset, value, 15) for value in words]
             open_beats = 0 if last else open_beats + 1
         elif kind < 0.9:
-            known = names.registers[rng.integers(len(names.registers))]
-            rows.append((0, known.offset, 0, 0))
-            rows += [(1, names["POP"].offset, 1, 15)] if rng.random() < 0.5 else []
+            known = [*names.registers, *results * 4]
+            rows.append((0, known[rng.integers(len(known))].offset, 0, 0))
+            rows += [(1, names["POP"].offset, 1, 15)] if rng.random() < 0.3 else []
         elif kind < 0.95:
             data, strobe = int(rng.integers(1 << 32)), int(rng.integers(16))
             rows.append((1, names["SCRATCH"].offset, data, strobe))
