@@ -13,15 +13,15 @@ from typing import Any
 
 from fpga import tools
 
-__all__ = ["key", "load", "store"]
+__all__ = ["folder", "key", "load", "store"]
 
 
 @functools.cache
 def _recipe() -> str:
     """Return a hash of the recipes themselves: whoever changes one starts anew."""
     digest = hashlib.sha256()
-    folder = resources.files("fpga.synth")
-    for item in sorted(folder.iterdir(), key=lambda i: i.name):
+    sources = [*resources.files("fpga.synth").iterdir(), resources.files("fpga") / "report.py"]
+    for item in sorted(sources, key=lambda i: i.name):
         if item.name.endswith(".py"):
             digest.update(item.name.encode() + b"\0" + item.read_bytes())
     return digest.hexdigest()
@@ -33,8 +33,13 @@ def key(question: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def folder() -> Path:
+    """Return the folder of all records; it may not exist yet."""
+    return tools.cache_folder() / "report"
+
+
 def _place(name: str) -> Path:
-    return tools.cache_folder() / "report" / name[:2] / f"{name}.json"
+    return folder() / name[:2] / f"{name}.json"
 
 
 def load(name: str) -> dict[str, Any] | None:

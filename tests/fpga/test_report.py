@@ -11,34 +11,19 @@ import pytest
 
 from fpga import tools
 from fpga.report import TARGETS, report, report_unit, split_target
-from fpga.synth import cache, gates, pnr, yosys
 from gen.cli import main
 
 REGISTER = """module r(input clk, input [7:0] d, output reg [7:0] q);
 always @(posedge clk) q <= d; endmodule"""
+
 XOR = "module x(input [{m}:0] a, output y); assign y = ^a; endmodule"
+
 PRODUCT = """module p(input signed [{m}:0] a, b, output signed [2*{m}+1:0] y);
 assign y = a * b; endmodule"""
-TWO_GATES = """module g(input a, b, c, d, output y, z);
-assign y = ~(a & b); assign z = ~(c | d); endmodule"""
+
 FPGAS = [target for target in TARGETS if target != "gates"]
+
 LUT = {"xcup": "LUT", "ecp5": "LUT4", "ice40": "LUT4"}
-
-
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def no_cache_of_the_user(monkeypatch, shared_cache):
-    monkeypatch.setattr(tools, "cache_folder", lambda: shared_cache)
-
-
-@pytest.fixture
-def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(tools, "cache_folder", lambda: tmp_path / "cache")
-    return tmp_path / "cache"
 
 
 def used(record):
@@ -100,230 +85,6 @@ def test_carries_count_as_two_lut4():
     counts = report(adder, "a", "ecp5", seeds=0)["counts"]
     assert counts["CCU2C"] == 8  # Two bits each.
     assert counts["LUT4eq"] == counts["LUT4"] + 16
-
-
-@pytest.mark.parametrize("target", ["ecp5", "ice40"])
-def test_fmax_of_every_seed(target):
-    adder = """module a(input clk, input [7:0] a, output reg [7:0] y);
-    always @(posedge clk) y <= y + a; endmodule"""
-    record = report(adder, "a", target, seeds=3)
-    fmax = record["fmax"]
-    assert fmax["seeds"] == [1, 2, 3] and len(fmax["all"]) == 3 and fmax["unit"] == "MHz"
-    assert fmax["median"] == sorted(fmax["all"])[1] > 0
-    assert record["tools"].keys() == {"yosys", f"nextpnr-{target}"}
-    assert record["notes"] == []
-
-
-def test_no_fmax_through_blocks_that_the_router_does_not_time():
-    record = report(PRODUCT.format(m=5), "p", "ice40", dsp=True, seeds=1)
-    assert record["fmax"] is None
-    assert record["notes"] == ["dsp: no Fmax: nextpnr-ice40 does not time paths through DSP blocks"]
-
-
-def test_module_too_large_for_the_device_still_has_counts():
-    wide = """module w(input clk, input [499:0] d, output reg [499:0] q);
-    always @(posedge clk) q <= d; endmodule"""
-    record = report(wide, "w", "ice40:hx1k", seeds=1)
-    assert record["counts"]["FF"] == 500 and record["fmax"] is None
-    (note,) = record["notes"]
-    assert note.startswith("lut: no Fmax on hx1k: ")
-
-
-def wrapped_registers(tmp_path, verilog, top, serial):
-    """Return the design and the number of flip-flop bits around it."""
-    design = yosys.Design(verilog, top, tmp_path)
-    text = pnr.wrapper(design.ports, design.clocks, serial)
-    (tmp_path / "w.v").write_text(text)
-    script = "read_rtlil base.il\nread_verilog w.v\nsynth -flatten -top wrap\n"
-    design.yosys("count", script + "tee -o count.json stat -json\n")
-    types = design.statistics("count")["num_cells_by_type"]
-    return design, sum(n for kind, n in types.items() if "DFF" in kind), text
-
-
-@pytest.mark.parametrize("serial", [False, True])
-def test_wrapper_registers_every_pin_and_loses_none(tmp_path, serial):
-    _, registers, text = wrapped_registers(tmp_path, REGISTER, "r", serial)
-    assert registers == 8 + 8 + 8 + (8 if serial else 0)
-    assert text.startswith("module wrap(input wclk, input si, output so);") == serial
-
-
-def test_wrapper_of_a_module_without_clock_and_with_odd_names(tmp_path):
-    odd = (
-        "module o(input \\a.b , input [1:0] i0, output wclk); assign wclk = \\a.b ^ ^i0; endmodule"
-    )
-    design, registers, _ = wrapped_registers(tmp_path, odd, "o", False)
-    assert design.clocks == frozenset() and registers == 4
-
-
-def test_clocks_are_recognised_by_use(tmp_path):
-    two = """module t(input tick, tock, d, clk, output reg q, r); reg [7:0] m [0:3];
-    always @(posedge tick) q <= d & clk; always @(negedge tock) r <= q; endmodule"""
-    assert yosys.Design(two, "t", tmp_path).clocks == {"tick", "tock"}
-
-
-def test_gates_by_hand():
-    """NAND2 1.00 and NOR2 1.00 gate equivalents; 1.0 and 1.2 NAND2 delays."""
-    record = report(TWO_GATES, "g", "gates")
-    for point in record["points"]:
-        assert point["counts"] == {"NAND2": 1, "NOR2": 1}
-        assert point["area"] == {"total": 2.0, "sequential": 0.0, "unit": "GE"}
-        assert point["delay"] == {"value": 1.2, "unit": "NAND2"}
-    assert [point["name"] for point in record["points"]] == ["area", "fast"]
-
-
-def test_delay_is_the_depth():
-    """Four inputs make a tree of two XOR2, 1.9 each."""
-    record = report(XOR.format(m=3), "x", "gates")
-    assert set(record["counts"]) <= {"XOR2", "XNOR2"} and sum(record["counts"].values()) == 3
-    assert record["area"]["total"] == 6.0
-    assert record["points"][1]["delay"]["value"] == 3.8
-
-
-def test_registers_alone_have_area_and_no_delay():
-    record = report(REGISTER, "r", "gates")
-    assert record["counts"] == {"DFF": 8}
-    assert record["area"] == {"total": 45.36, "sequential": 45.36, "unit": "GE"}
-    assert record["delay"]["value"] == 0
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_asynchronous_reset_is_mapped(value):
-    text = f"""module r(input clk, n, d, output reg q);
-    always @(posedge clk, negedge n) if (!n) q <= {value}; else q <= d; endmodule"""
-    record = report(text, "r", "gates")
-    assert record["counts"] == {"DFFS" if value else "DFFR": 1}
-    assert record["area"]["sequential"] == 6.33
-
-
-def test_area_point_is_smallest_and_fast_point_fastest():
-    multiplier = "module m(input [5:0] a, b, output [11:0] y); assign y = a * b; endmodule"
-    area, fast = report(multiplier, "m", "gates")["points"]
-    assert area["area"]["total"] < fast["area"]["total"]
-    assert area["delay"]["value"] > fast["delay"]["value"]
-    assert all(" multiplier, " in point["recipe"] for point in (area, fast))
-
-
-def generic_text():
-    return gates.generic().texts[0]
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_library_of_the_user(tmp_path, packed):
-    """The same cells twice as large and in picoseconds, split over two files."""
-    text = generic_text().replace('time_unit : "1ns"', 'time_unit : "1ps"')
-    text = text.replace("area : 1.00", "area : 2.00")
-    head, cut, tail = text.partition("  cell (DFF)")
-    start = text[: text.index("  cell (")]
-    files = [tmp_path / "comb.lib", tmp_path / "seq.lib"]
-    for path, body in zip(files, (head + "}\n", start + cut + tail), strict=True):
-        path.write_bytes(gzip.compress(body.encode()) if packed else body.encode())
-    record = report(TWO_GATES, "g", "gates", liberty=files)
-    assert record["area"] == {"total": 4.0, "sequential": 0.0, "unit": "library units"}
-    assert record["delay"] == {"value": 1.2, "unit": "ps"}
-    assert [file["name"] for file in record["options"]["liberty"]] == ["comb.lib", "seq.lib"]
-    assert report(REGISTER, "r", "gates", liberty=files)["counts"] == {"DFF": 8}
-
-
-def test_library_without_flip_flops(tmp_path):
-    text = generic_text()
-    (tmp_path / "comb.lib").write_text(text[: text.index("  cell (DFF)")] + "}\n")
-    with pytest.raises(tools.ToolError, match="D flip-flops are not supported"):
-        report(REGISTER, "r", "gates", liberty=[tmp_path / "comb.lib"])
-
-
-def test_cell_that_is_not_in_the_library():
-    text = """(* blackbox *) module ram(input a, output y); endmodule
-    module r(input a, output y); ram u(.a(a), .y(y)); endmodule"""
-    with pytest.raises(tools.ToolError, match=r"^cells\.lib has no cell for ram$"):
-        report(text, "r", "gates")
-
-
-def test_one_failing_try_is_left_out_and_said(monkeypatch, own_cache):
-    monkeypatch.setitem(gates._SCRIPTS, "area-cuts", ("strash; no_such_command", False))
-    record = report(TWO_GATES, "g", "gates")
-    assert record["area"]["total"] == 2.0
-    (note,) = record["notes"]
-    assert note.startswith("one try left out: yosys failed: ")
-
-
-def test_try_that_runs_out_of_time_is_not_remembered(monkeypatch, own_cache):
-    run = tools.run
-
-    def slow(name, arguments, folder, *, timeout):
-        if "abc_default_area-cuts.ys" in arguments:
-            raise tools.ToolTimeout("yosys took longer than 9 s and was stopped")
-        return run(name, arguments, folder, timeout=timeout)
-
-    monkeypatch.setattr(tools, "run", slow)
-    (note,) = report(TWO_GATES, "g", "gates")["notes"]
-    assert note == (
-        "one try left out: yosys took longer than 9 s and was stopped in step abc_default_area-cuts"
-    )
-    assert not list(own_cache.rglob("*.json"))
-
-
-def no_tools(*_arguments, **_options):
-    raise AssertionError("a tool was called")
-
-
-def test_second_report_runs_no_tool(monkeypatch, own_cache):
-    first = report(XOR.format(m=3), "x", "gates")
-    monkeypatch.setattr(tools, "run", no_tools)
-    assert report(XOR.format(m=3), "x", "gates") == first
-    assert not list(own_cache.rglob("*.part"))
-    with pytest.raises(AssertionError, match="a tool was called"):
-        report(XOR.format(m=3), "x", "gates", use_cache=False)
-
-
-def test_everything_that_decides_the_result_is_in_the_key(monkeypatch, own_cache, tmp_path):
-    report(TWO_GATES, "g", "ice40", seeds=0)
-    report(TWO_GATES, "g", "gates")
-    monkeypatch.setattr(tools, "run", no_tools)
-    report(TWO_GATES, "g", "ice40", seeds=0)
-    other = tmp_path / "other.lib"
-    other.write_text(generic_text().replace("1.33", "1.34"))
-    questions = [
-        (TWO_GATES + "\n", "g", "ice40", {"seeds": 0}),
-        (TWO_GATES, "g", "ice40", {"seeds": 1}),
-        (TWO_GATES, "g", "ice40", {"seeds": 0, "dsp": True}),
-        (TWO_GATES, "g", "ice40:hx8k", {"seeds": 0}),
-        (TWO_GATES, "g", "ecp5", {"seeds": 0}),
-        (TWO_GATES, "g", "gates", {"liberty": [other]}),
-    ]
-    for verilog, top, target, options in questions:
-        with pytest.raises(AssertionError, match="a tool was called"):
-            report(verilog, top, target, **options)
-    monkeypatch.setattr(tools, "version", lambda name: "another")
-    with pytest.raises(AssertionError, match="a tool was called"):
-        report(TWO_GATES, "g", "gates")
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"text"', b"\xff"])
-def test_damaged_cache_holds_nothing(own_cache, content):
-    cache.store("0123", {"schema": 1})
-    assert cache.load("0123") == {"schema": 1}
-    (entry,) = own_cache.rglob("*.json")
-    entry.write_bytes(content)
-    assert cache.load("0123") is None
-
-
-def test_interrupted_store_leaves_the_old_record(own_cache, monkeypatch):
-    cache.store("0123", {"old": True})
-
-    def interrupt(*_arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cache.os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        cache.store("0123", {"old": False})
-    assert cache.load("0123") == {"old": True}
-    assert not list(own_cache.rglob("*.part"))
-
-
-def test_cache_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(tools, "cache_folder", lambda: tmp_path / "file")
-    assert used(report(REGISTER, "r", "ice40", seeds=0)) == {"FF": 8}
 
 
 @pytest.mark.parametrize(
