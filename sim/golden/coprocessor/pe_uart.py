@@ -15,30 +15,56 @@ from numpy.typing import ArrayLike, NDArray
 from sim.golden.coprocessor import pe_axi
 from sim.golden.coprocessor.device import Device
 
-__all__ = ["run", "vectors"]
+__all__ = ["Bridge", "frame", "run", "vectors"]
+
+
+class Bridge:
+    """The bytes of the bridge in front of a device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._frame = b""
+
+    def feed(self, byte: int) -> bytes:
+        """Return what answers one more byte."""
+        self._frame += bytes([byte])
+        if len(self._frame) < 6:
+            return b""
+        command, count = self._frame[:2]
+        if command not in (1, 2, 3, 4) or count == 0:
+            self._frame = b""
+            self.device.flag("COMMAND")
+            return b""
+        if command in (2, 4):
+            addresses, self._frame = self._addresses(), b""
+            return b"".join(self.device.read(a)[0].to_bytes(4, "big") for a in addresses)
+        done, rest = divmod(len(self._frame) - 6, 4)
+        if done and not rest:
+            word = int.from_bytes(self._frame[-4:], "big")
+            self.device.write(self._addresses()[done - 1], word)
+            if done == count:
+                self._frame = b""
+        return b""
+
+    def _addresses(self) -> list[int]:
+        """Byte addresses of the words of the frame."""
+        command, count = self._frame[:2]
+        first, step = int.from_bytes(self._frame[2:6], "big"), int(command in (1, 2))
+        return [4 * ((first + k * step) % (1 << 32)) for k in range(count)]
 
 
 def run(parameters: Mapping[str, Any], beats: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-    """Return the bytes ``tx`` that answer the bytes ``rx``, both of one dimension."""
-    device = Device(parameters)
-    rx = np.asarray(beats["rx"]).astype(np.uint8).tobytes()
-    tx, at = b"", 0
-    while at + 6 <= len(rx):
-        command, count = rx[at], rx[at + 1]
-        word = int.from_bytes(rx[at + 2 : at + 6], "big")
-        at += 6
-        if command not in (1, 2, 3, 4) or count == 0:
-            device.flag("COMMAND")
-            continue
-        step = 1 if command in (1, 2) else 0
-        for k in range(count):
-            address = 4 * ((word + k * step) % (1 << 32))
-            if command in (2, 4):
-                tx += device.read(address)[0].to_bytes(4, "big")
-            elif at + 4 <= len(rx):
-                device.write(address, int.from_bytes(rx[at : at + 4], "big"))
-                at += 4
-    return {"tx": np.frombuffer(tx, dtype=np.uint8)}
+    """Return the bytes ``tx`` that answer the bytes ``rx``, both of one dimension.
+
+    ``due`` says how many of them there are after each byte of ``rx``; a host waits for them before
+    it sends the next.
+    """
+    bridge = Bridge(Device(parameters))
+    answers = [bridge.feed(byte) for byte in np.asarray(beats["rx"]).astype(np.uint8).tolist()]
+    return {
+        "tx": np.frombuffer(b"".join(answers), dtype=np.uint8),
+        "due": np.cumsum([len(answer) for answer in answers], dtype=np.int64),
+    }
 
 
 def vectors(
