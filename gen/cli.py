@@ -27,6 +27,7 @@ __all__ = [
     "add_units",
     "main",
     "params_from",
+    "real_type",
     "write_files",
 ]
 
@@ -57,7 +58,8 @@ def _integer(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not an integer") from None
 
 
-def _real_type(annotation: Any) -> type:
+def real_type(annotation: Any) -> type:
+    """Return the type of a parameter, without the None of an optional one."""
     if isinstance(annotation, types.UnionType):
         (annotation,) = (a for a in typing.get_args(annotation) if a is not types.NoneType)
     return typing.cast(type, annotation)
@@ -67,7 +69,7 @@ def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
     """Add one option for each parameter of ``unit``."""
     group = parser.add_argument_group(f"parameters of {unit.name}")
     for field in dataclasses.fields(unit.params):
-        option, kind = "--" + field.name.replace("_", "-"), _real_type(field.type)
+        option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
         default = "" if field.default in (None, False) else f" (default: {field.default})"
         text = (unit.help[field.name] + default).replace("%", "%%")
         if kind is bool:
