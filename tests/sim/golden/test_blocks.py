@@ -139,6 +139,15 @@ def test_bfp_follows_the_formula(m):
 
 
 @pytest.mark.parametrize("name", SHARED)
+def test_largest_shared_exponent(name):
+    fmt = parse_block(name)
+    top = 2.0 ** (127 + math.floor(math.log2(fmt.largest)))
+    x = np.zeros((3, fmt.size))
+    x[:, 0] = top, np.nextafter(2 * top, 0), 2 * top
+    assert encode_blocks(fmt, x).scales[:, 0].tolist() == [254, 254, 255]
+
+
+@pytest.mark.parametrize("name", SHARED)
 def test_corners_of_a_shared_exponent(name):
     fmt = parse_block(name)
     n = fmt.size
@@ -225,6 +234,14 @@ def test_corners_of_a_minifloat_scale(name):
         assert not values[0].any() and np.isnan(values[1:3]).all()
         assert values[3, 0] == 6 * SCALES[name.partition(":")[0]][-1]
     assert encode_blocks(fmt, np.zeros_like(x), tensor_scale=None).tensor_scale == 1
+
+
+def test_four_over_six_prefers_six_when_equal():
+    x = np.zeros(16)
+    x[0] = 12
+    blocks = encode_blocks(parse_block("nvfp4"), x, rule="4over6")
+    assert decode_float(parse_block("nvfp4").scale, blocks.scales) == 2
+    assert blocks.codes[0] == 7
 
 
 def test_rounding_of_elements_is_a_parameter():

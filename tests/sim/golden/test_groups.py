@@ -24,8 +24,13 @@ GROUP = 16
 
 @pytest.fixture(scope="module")
 def x():
+    """Normal rows of different size, and two of ties: quarters up to 6 and up to 5."""
     rng = np.random.default_rng(5)
-    return rng.normal(size=(6, 4 * GROUP)) * np.exp2(rng.uniform(-4, 4, (6, 1)))
+    normal = rng.normal(size=(6, 4 * GROUP)) * np.exp2(rng.uniform(-4, 4, (6, 1)))
+    ties = rng.integers(-24, 25, (2, 4 * GROUP)) / 4
+    ties[1] = np.clip(ties[1], -5, 5)
+    ties[:, ::GROUP] = [[6], [5]]
+    return np.concatenate([normal, ties])
 
 
 def rows(x):
@@ -68,7 +73,7 @@ def test_bipolar_uses_its_odd_integers(x):
 @pytest.mark.parametrize("scale_type", ["float16", "float32"])
 def test_scales_are_stored(x, scale_type):
     got = quantize_groups(parse("e2m1"), x, GROUP, scale_type=scale_type)
-    exact = (np.abs(rows(x)).max(axis=-1) / 6).reshape(6, 4)
+    exact = (np.abs(rows(x)).max(axis=-1) / 6).reshape(-1, 4)
     assert_array_equal(got.scales, exact.astype(scale_type))
     extreme = quantize_groups(parse("int4"), [[0.0, 0.0], [1e300, 1]], scale_type=scale_type)
     assert extreme.scales.tolist() == [[1.0], [np.finfo(scale_type).max]]
@@ -139,6 +144,11 @@ def test_bitmod(x, bits, basic, specials):
         assert_array_equal(values[row], best[3])
         seen.add(best[1])
     assert len(seen) > 2, "the data exercise the selection"
+
+
+def test_bitmod_bounds_its_scales():
+    got = quantize_bitmod(3, [[1e-7, 0], [1e9, 0]], 2)
+    assert got.scales.ravel().tolist() == [float(np.float16(1e-5)), 1e4]
 
 
 def test_bitmod_zeros_are_positive():
