@@ -39,11 +39,15 @@ def run(args: argparse.Namespace) -> int:
     from fpga.driver.pe import PEDriver
     from fpga.driver.transport import DeviceError
     from gen.unit import discover
+    from hw.coprocessor.pe_registers import registers_of
 
     unit = discover()["pe"]
     if args.beats < 1:
         raise ValueError(f"beats must be at least 1, not {args.beats}")
+    if not 0 < args.timeout < 3600:
+        raise ValueError(f"timeout must be a positive number, not {args.timeout}")
     params = _parameters(args, unit.params)
+    registers_of(params)
     golden = importlib.import_module(unit.golden)
     codes = _codes(args.codes) if args.codes else None
     transport = _transport(args)

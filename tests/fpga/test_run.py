@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirror of ``fpga/commands/run.py``: verdicts, exit statuses, one-line complaints."""
+
+import numpy as np
+import pytest
+
+from fpga.board import discover
+from gen.cli import main
+from hw.pe.params import PEParams
+from hw.spec.pe_registers import ERROR_FLAGS
+from tests.fpga.driver.golden_board import golden_board
+
+PARAMETERS = PEParams(format="e2m1", act="e4m3", lanes=3).resolved
+OPTIONS = ["--format", "e2m1", "--act", "e4m3", "--lanes", "3", "--timeout", "10"]
+
+
+def run(*argv):
+    return main("fpga", "test", ["run", *argv])
+
+
+def test_pass(capsys):
+    with golden_board(PARAMETERS) as (path, _):
+        assert run("--port", path, *OPTIONS, "--beats", "40") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("PASS: ")
+    assert "40 beats of 3 products" in out and " ms a dot product" in out
+    assert err == ""
+
+
+def test_codes_of_a_file(tmp_path, capsys):
+    path = tmp_path / "codes.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, a=rng.integers(64, size=(5, 7)), w=rng.integers(16, size=(5, 7)))
+    with golden_board(PARAMETERS) as (port, _):
+        assert run("--port", port, *OPTIONS, "--codes", str(path)) == 0
+    assert capsys.readouterr().out.startswith("PASS: 5 of 5 dot products exact\n15 beats of 3")
+
+
+def test_fail(capsys):
+    """A device that loses the top bit of every weight."""
+    with golden_board(PARAMETERS) as (path, device):
+        take = device._take
+        device._take = lambda words, last: take({**words, "W0": words["W0"] & 0x777}, last)
+        assert run("--port", path, *OPTIONS) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("FAIL: ")
+    assert err.startswith("python -m fpga run: dot product ") and err.count("\n") == 1
+
+
+def test_a_device_that_reports_errors(capsys):
+    with golden_board(PARAMETERS) as (path, device):
+        device._push = lambda last: device.flag("FRAMING")
+        assert run("--port", path, *OPTIONS) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"python -m fpga run: the device reports FRAMING: {ERROR_FLAGS['FRAMING']}\n"
+
+
+def test_no_device(capsys):
+    with golden_board(PARAMETERS, lambda k, byte: b"") as (path, _):
+        assert run("--port", path, *OPTIONS, "--timeout", "0.01") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"python -m fpga run: no answer from {path} at 115200 baud")
+
+
+def test_memory_that_is_no_device(tmp_path, capsys):
+    path = tmp_path / "memory"
+    path.write_bytes(bytes(8192))
+    assert run("--memory", str(path), "--address", "0x1000", *OPTIONS) == 1
+    assert "its ID is 0x00000000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", discover())
+def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
+    defaults = {k: v for k, v in discover()[name].defaults.items() if k in PARAMETERS}
+    with golden_board(PEParams(**defaults).resolved) as (path, _):
+        assert run("--port", path, "--board", name, "--timeout", "10", "--beats", "8") == 0
+    with golden_board(PEParams(**{**defaults, "format": "int3"}).resolved) as (path, _):
+        argv = ["--port", path, "--board", name, "--timeout", "10", "--format", "int3"]
+        assert run(*argv, "--beats", "8") == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--port", "/no/tty"], "port '/no/tty' cannot be opened: No such file or directory"),
+        (["--port", "/no/tty", "--format", "e9m9"], "format 'e9m9' would have 19 bits"),
+        (["--port", "/no/tty", "--board", "x"], "board must be one of"),
+        (["--port", "/no/tty", "--beats", "0"], "beats must be at least 1, not 0"),
+        (["--port", "/no/tty", "--core", "dot"], "core must be stream behind registers, not 'dot'"),
+        (["--port", "/no/tty", "--codes", "/no.npz"], "codes '/no.npz' must be an .npz file"),
+        (["--memory", "/dev/null", "--address", "x"], "address must be a number, not 'x'"),
+        (["--port", "/no/tty", "--timeout", "nan"], "timeout must be a positive number, not nan"),
+    ],
+)
+def test_bad_arguments(argv, message, capsys):
+    assert run(*argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"python -m fpga run: {message}") and err.count("\n") == 1
+
+
+def test_a_device_with_other_parameters(capsys):
+    with golden_board(PARAMETERS) as (path, _):
+        assert run("--port", path, "--format", "e2m1", "--timeout", "10") == 2
+    assert "the device was generated with other parameters: LANES 3, not 1" in (
+        capsys.readouterr().err
+    )
