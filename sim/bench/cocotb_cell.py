@@ -37,7 +37,7 @@ async def accumulating(
     dut: Any, job: dict[str, Any], step: dict[str, Any], seen: dict[str, Any]
 ) -> None:
     """Record the outputs after each beat has reached the accumulator."""
-    inputs = [(getattr(dut, name), words) for name, words in job["words"].items()]
+    inputs = [(getattr(dut, name), words) for name, words in job["words"].items() if name != "clr"]
     outputs = [(name, getattr(dut, name)) for name in job["outputs"]]
     count, stages = job["beats"], job["stages"]
     willing, present = (
@@ -49,6 +49,7 @@ async def accumulating(
     held: list[int] | None = None
     sent = finished = 0
     inside = [False] * (stages - 1)
+    starts = job["words"]["clr"]
     while finished < count:
         move = willing(False, True)
         beat = move and sent < count and present(False, True)
@@ -57,6 +58,8 @@ async def accumulating(
         # While no stage loads, the inputs carry another beat, which nothing may look at.
         for handle, words in inputs:
             handle.value = words[min(sent, count - 1) if beat else -1 - sent % count]
+        # ``clr`` belongs to the beat that reaches the accumulator, and to nothing else.
+        dut.clr.value = starts[finished] if loads[-1] else 1
         await edge
         if move:
             inside = loads[:-1]

@@ -173,6 +173,12 @@ async def streams(dut: Any) -> None:
     job = json.loads(Path(os.environ["BITLOOM_JOB"]).read_text(encoding="utf-8"))
     passes: list[dict[str, Any]] = []
     clock = getattr(dut, job["clock"]["name"])
+    for stream in job["streams"]:
+        driven = (
+            [stream["valid"], *stream["fields"]] if stream["dir"] == "in" else [stream["ready"]]
+        )
+        for name in driven:
+            getattr(dut, name).value = 0
     Clock(clock, PERIOD, unit="ns").start()
     await reset(dut, job["clock"], 2)
     fault = None

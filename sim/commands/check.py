@@ -50,8 +50,10 @@ def run(args: argparse.Namespace) -> int:
     text, manifest = emit(unit, params)
     if args.verilog:
         text = read_text(args.verilog)
-    if manifest["clock"] is None:
-        passes = passes[:1]
+    if not manifest["streams"]:
+        # Only pauses mean anything to a bare cell, and to a combinational one not even those.
+        pauses = [p for p in passes if p.source in ("none", "random", "bursty")] or passes
+        passes = pauses if manifest["clock"] else pauses[:1]
     stimulus = golden_of(manifest).vectors(
         manifest["parameters"], np.random.default_rng(seed), beats
     )

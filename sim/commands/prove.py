@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     from gen.emit import emit
     from gen.unit import discover
     from sim.formal import prove
+    from sim.options import count
 
-    if not args.seconds.isascii() or not args.seconds.isdigit() or not 0 < len(args.seconds) < 7:
-        raise ValueError(f"seconds must be an integer up to 999999, not {args.seconds[:40]!r}")
+    seconds = count("seconds", args.seconds, 1)
     unit = discover()[args.unit]
     text, manifest = emit(unit, params_from(args, unit))
     with tempfile.TemporaryDirectory(prefix="bitloom-") as name:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"cannot write {str(folder)!r}: {error.strerror}") from None
-        proof = prove(text, manifest, folder, seconds=int(args.seconds))
+        proof = prove(text, manifest, folder, seconds=seconds)
     chosen = manifest["parameters"].items()
     what = " ".join(f"{name}={value}" for name, value in chosen if value not in (None, False))
     print(f"{'PROVED' if proof.proved else 'NOT PROVED'}  {manifest['module']}  {what}")
