@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fpga.driver.uart import words_per_frame
 from gen.emit import emit
 from gen.unit import discover
 from hw.axi.uart import divisor
@@ -33,6 +34,7 @@ def serve(
     ``ready`` is called once, from another thread, with the path of the pseudo-terminal that a host
     may then open. Raises :class:`sim.runner.SimulationError` if the simulator stops by itself.
     """
+    words_per_frame(params.baud)  # a rate that no host can use is an error here already
     text, manifest = emit(discover()[UNIT], params)
     folder.mkdir(parents=True, exist_ok=True)
     source, device = folder / manifest["files"][0], folder / "device"

@@ -21,20 +21,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    import shlex
+    import sys
     import tempfile
     from pathlib import Path
 
     from gen.cli import params_from
+    from hw.pe.params import PEParams
+    from hw.spec.pe_registers import FUNCTION
     from sim.board import UNIT, serve
 
     params = params_from(args, discover()[UNIT])
+
+    def ready(path: str) -> None:
+        print(path, flush=True)
+        words = ["python", "-m", "fpga", "run", "--port", path, "--baud", str(params.baud)]
+        usual = PEParams().resolved
+        for name in FUNCTION:
+            value = getattr(params, name) if name == "acc_bits" else params.resolved[name]
+            if value not in (None, usual[name]):
+                words.append(f"--{name.replace('_', '-')}={value}")
+        print(f"try: {shlex.join(words)}", file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory(prefix="bitloom-board-") as scratch:
         folder = Path(args.waves or scratch)
         try:
             serve(
                 params,
                 folder,
-                lambda path: print(path, flush=True),
+                ready,
                 simulator=args.simulator,
                 waves=bool(args.waves),
             )

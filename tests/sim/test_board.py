@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirror of ``sim/board.py``: driver, terminal, UART bits in simulation, bridge, PE, and back."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fpga.driver.pe import PEDriver
+from fpga.driver.uart import UartTransport, frame
+from gen.cli import main
+from hw.pe.params import PEParams
+from hw.spec.pe_registers import ERROR_FLAGS
+from sim.board import BAUD
+from sim.golden.pe import pe as golden
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def board(*options):
+    """Yield ``(path, process)`` of ``python -m sim board``."""
+    command = [sys.executable, "-m", "sim", "board", *options]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+
+
+def test_dot_products_through_every_bit():
+    """One session: exact results, then a broken frame, then exact results again."""
+    params = PEParams(format="e2m1", act="e4m3", lanes=3)
+    beats = golden.vectors(params.resolved, np.random.default_rng(4), 24)
+    want = golden.run(params.resolved, beats)
+    with board("--format", "e2m1", "--act", "e4m3", "--lanes", "3") as (path, process):
+        hint = process.stderr.readline()
+        assert hint.startswith(f"try: python -m fpga run --port {path} --baud {BAUD} ")
+        assert hint.rstrip().endswith("--format=e2m1 --act=e4m3 --lanes=3")
+        port = UartTransport(path, BAUD, timeout=30)
+        driver = PEDriver(port, params)
+        got = driver.run(**beats)
+        assert got["acc"].tolist() == want["acc"].tolist()
+        assert got["nan"].tolist() == want["nan"].tolist()
+
+        # A frame that stops half-way, then the silence in which the bridge forgets it.
+        port._send(frame(1, 0x100, 4, [1]))
+        port.recover()
+        errors = driver.registers["ERROR"]
+        assert port.read(errors.offset, 1) == [1 << list(ERROR_FLAGS).index("TIMEOUT")]
+        driver.reset()
+        assert driver.dot([[0x38]], [[2]])["acc"].tolist() == [1 << 10]
+        port.close()
+
+
+def test_the_command_of_the_user(capsys):
+    with board("--format", "int4", "--lanes", "4") as (path, _):
+        argv = ["run", "--port", path, "--baud", str(BAUD), "--timeout", "30"]
+        assert main("fpga", "", [*argv, "--format", "int4", "--lanes", "4", "--beats", "9"]) == 0
+    assert capsys.readouterr().out.startswith("PASS: ")
+
+
+def test_an_interrupted_board_ends_well():
+    with board() as (path, process):
+        assert path.startswith("/dev/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--baud", "7"], "python -m sim board: baud must be at least 2000"),
+        (["--clock-hz", "1000"], "python -m sim board: baud must be at most 125 for clock_hz 1000"),
+        (["--format", "x"], "python -m sim board: unknown format 'x'"),
+    ],
+)
+def test_bad_arguments(argv, message, capsys):
+    assert main("sim", "", ["board", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(message) and err.count("\n") == 1
