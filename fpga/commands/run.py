@@ -7,6 +7,8 @@ from typing import Any
 
 SUMMARY = "compute dot products on a board and compare them with the golden model"
 
+MOST_BEATS = 1_000_000
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -25,7 +27,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codes", metavar="NPZ", help="file with arrays a and w of codes (rows, k) to use instead"
     )
-    add_unit_options(parser, discover()["pe"])
+    unit = discover()["pe"]
+    add_unit_options(parser, unit)
+    # What the user does not give is the board's to choose.
+    parser.set_defaults(**{field.name: None for field in dataclasses.fields(unit.params)})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
     from hw.coprocessor.pe_registers import registers_of
 
     unit = discover()["pe"]
-    if args.beats < 1:
-        raise ValueError(f"beats must be at least 1, not {args.beats}")
+    if not 1 <= args.beats <= MOST_BEATS:
+        raise ValueError(f"beats must be from 1 to {MOST_BEATS}, not {args.beats}")
+    if args.seed < 0:
+        raise ValueError(f"seed must not be negative, which {args.seed} is")
     if not 0 < args.timeout < 3600:
         raise ValueError(f"timeout must be a positive number, not {args.timeout}")
     params = _parameters(args, unit.params)
@@ -84,16 +91,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _parameters(args: argparse.Namespace, kind: Any) -> Any:
     """Return the element's parameters: the board's, where the user does not say otherwise."""
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
-    given = {n: getattr(args, n) for n, default in fields.items() if getattr(args, n) != default}
+    names = [field.name for field in dataclasses.fields(kind)]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.board is None:
         return kind(**given)
     from fpga.board import find
+    from fpga.build import parameters
 
-    defaults = {n: v for n, v in find(args.board).defaults.items() if n in fields}
-    if "format" in given or "bits" in given:
-        defaults.pop("format", None)
-    return kind(**{**defaults, **given})
+    return parameters(find(args.board), given)
 
 
 def _codes(path: str) -> Any:
