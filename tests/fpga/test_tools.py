@@ -89,9 +89,10 @@ def test_failure_is_the_first_complaint(stand_in, tmp_path, body, complaint):
 def test_endless_tool_is_stopped(stand_in, tmp_path, deaf):
     """Even one that ignores the first, polite signal."""
     ignore = "signal.signal(signal.SIGINT, signal.SIG_IGN); " if deaf else ""
-    stand_in(f"import signal, time; {ignore}time.sleep(60)")
+    stand_in(f"import signal, time; {ignore}time.sleep(5); open('late', 'w')")
     with pytest.raises(tools.ToolTimeout, match=r"^probe took longer than 0.5 s and was stopped$"):
         tools.run("probe", [], tmp_path, timeout=0.5)
+    assert not (tmp_path / "late").exists()
 
 
 def test_cache_folder_follows_the_user(monkeypatch, tmp_path):

@@ -44,6 +44,7 @@ def test_try_that_runs_out_of_time_is_not_remembered(monkeypatch, own_cache):
 
 def test_everything_that_decides_the_result_is_in_the_key(monkeypatch, own_cache, tmp_path):
     report(TWO_GATES, "g", "ice40", seeds=0)
+    report(TWO_GATES, "g", "ecp5", seeds=0)
     report(TWO_GATES, "g", "gates")
     monkeypatch.setattr(tools, "run", no_tools)
     report(TWO_GATES, "g", "ice40", seeds=0)
@@ -54,7 +55,7 @@ def test_everything_that_decides_the_result_is_in_the_key(monkeypatch, own_cache
         (TWO_GATES, "g", "ice40", {"seeds": 1}),
         (TWO_GATES, "g", "ice40", {"seeds": 0, "dsp": True}),
         (TWO_GATES, "g", "ice40:hx8k", {"seeds": 0}),
-        (TWO_GATES, "g", "ecp5", {"seeds": 0}),
+        (TWO_GATES, "g", "ecp5:85k", {"seeds": 0}),
         (TWO_GATES, "g", "gates", {"liberty": [other]}),
     ]
     for verilog, top, target, options in questions:

@@ -54,10 +54,15 @@ def test_asynchronous_reset_is_mapped(value):
 
 def test_area_point_is_smallest_and_fast_point_fastest():
     multiplier = "module m(input [5:0] a, b, output [11:0] y); assign y = a * b; endmodule"
-    area, fast = report(multiplier, "m", "gates")["points"]
+    steps = []
+    record = report(multiplier, "m", "gates", use_cache=False, progress=steps.append)
+    area, fast = record["points"]
     assert area["area"]["total"] < fast["area"]["total"]
     assert area["delay"]["value"] > fast["delay"]["value"]
     assert all(" multiplier, " in point["recipe"] for point in (area, fast))
+    tried = [step for step in steps if step.startswith("yosys: abc_")]
+    for style in ("default", "booth"):
+        assert sum(style in step for step in tried) == len(tried) / 2 >= 2
 
 
 def generic_text():
