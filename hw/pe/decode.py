@@ -113,8 +113,9 @@ def table_of(fmt: Format) -> list[int] | None:
     if isinstance(fmt, FloatFormat) and fmt.special is not None:
         half = 1 << fmt.bits - 1
         magnitudes = [
-            code if code < 1 << fmt.man_bits else (code % (1 << fmt.man_bits) + (1 << fmt.man_bits))
-            << (code >> fmt.man_bits) - 1
+            code
+            if code < 1 << fmt.man_bits
+            else (code % (1 << fmt.man_bits) + (1 << fmt.man_bits)) << (code >> fmt.man_bits) - 1
             for code in range(half)
         ]
         return [*magnitudes, fmt.special, *(-v for v in magnitudes[1:])]
@@ -299,7 +300,9 @@ def _posit_fields(m: Module, fmt: PositFormat, code: Value) -> dict[str, Value]:
     for position in range(n - 2):  # the leading one decides, so the lowest is tried first
         run = Mux(flipped[position], n - 2 - position, run)
     run = wire(m, run, "run")
-    rest = wire(m, (magnitude << run)[: n - 1], "rest")  # the regime's end and one bit of it still on top
+    rest = wire(
+        m, (magnitude << run)[: n - 1], "rest"
+    )  # the regime's end and one bit of it still on top
     spare = max(n - 3 - es, 0)
     fields = Cat(Const(0, es + spare), rest[: n - 2])[n - 2 :]
     regime = Mux(first, run + (n - 3), (n - 2) - run)[: bits_for(2 * (n - 2))]

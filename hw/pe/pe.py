@@ -47,7 +47,9 @@ class PE(wiring.Component):
                 "last": 1,
             }
         )
-        result = {"acc": signed(params.acc_width)} | ({"nan": unsigned(1)} if params.has_nan else {})
+        result = {"acc": signed(params.acc_width)} | (
+            {"nan": unsigned(1)} if params.has_nan else {}
+        )
         super().__init__(
             {
                 "i": In(stream.Signature(beat)),

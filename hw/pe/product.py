@@ -64,9 +64,7 @@ def add_product(
     heap.add(word)
 
 
-def product_word(
-    m: Module, weight: Operand, act: Operand, arch: str, max_product: int
-) -> Value:
+def product_word(m: Module, weight: Operand, act: Operand, arch: str, max_product: int) -> Value:
     """Return ``weight * act`` as one signed word."""
     heap = BitHeap(m, max_product.bit_length() + 1)
     add_product(m, heap, weight, act, arch, max_product)

@@ -72,6 +72,11 @@ def receive(levels, cycles=8, take=lambda cycle: True):
     return bytes(got), *faults
 
 
+def appeared(levels, cycles):
+    """Return how many bytes a reader that takes all of them sees in so many cycles."""
+    return len(receive(levels[:cycles])[0])
+
+
 EVERY = bytes(range(256))
 
 
@@ -106,6 +111,19 @@ def test_a_byte_without_stop_bit_is_dropped():
 def test_a_byte_waits_for_its_reader_and_the_next_is_lost():
     levels = line_of(b"\x01\x02", 8, gap=2) + line_of(b"\x03", 8)
     assert receive(levels, take=lambda cycle: cycle > 200) == (b"\x01\x03", 0, 1)
+
+
+def test_a_reader_may_take_its_byte_at_the_last_moment():
+    """In the cycle before the next byte appears, which is in the middle of its stop bit."""
+    levels = line_of(b"\x01\x02", 8)
+    middle = 5 + 80 + 76  # of the second stop bit
+    late = {n: receive(levels, take=lambda cycle, n=n: cycle >= n) for n in range(140, 180)}
+    in_time = [n for n, answer in late.items() if answer == (b"\x01\x02", 0, 0)]
+    assert max(in_time) - middle in range(5)
+    assert in_time == list(range(140, max(in_time) + 1))
+    assert all(late[n] == (b"\x01", 0, 1) for n in late if n not in in_time)
+    appears = next(n for n in range(140, 180) if appeared(levels, n) == 2)
+    assert appears == max(in_time) + 1
 
 
 def transmit(data, cycles, pauses=0):

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirror of ``hw/pe/pe.py`` and ``cells.py`` in Amaranth's own simulator; the emitted Verilog has
+its benches in ``tests/verilog``."""
+
+import random
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from gen.emit import emit
+from gen.unit import discover
+from hw.pe.cells import Accumulate
+from hw.pe.pe import PE, PEParams, build
+from hw.spec.formats import CATALOGUE, parse
+from sim.golden.pe import pe as golden
+
+
+def stream(params, beats, ready, valid=lambda: True):
+    """Return (results, cycle of each result, cycle of each accepted last beat)."""
+    dut = PE(params)
+    results, answered, asked = [], [], []
+    expected = int(beats["last"].sum())
+
+    async def bench(ctx):
+        sent, cycle, offering = 0, 0, False
+        while len(results) < expected:
+            assert cycle < 20 * len(beats["last"]) + 50, "deadlock"
+            if sent < len(beats["last"]):
+                offering = offering or valid()
+                ctx.set(dut.i.payload.last, int(beats["last"][sent]))
+                for lane in range(params.lanes):
+                    ctx.set(dut.i.payload.a[lane], int(beats["a"][sent][lane]))
+                    ctx.set(dut.i.payload.w[lane], int(beats["w"][sent][lane]))
+            else:
+                offering = False
+            ctx.set(dut.i.valid, int(offering))
+            ctx.set(dut.o.ready, int(ready()))
+            if ctx.get(dut.o.valid) and ctx.get(dut.o.ready):
+                results.append(ctx.get(dut.o.payload.acc))
+                answered.append(cycle)
+            if offering and ctx.get(dut.i.ready):
+                if beats["last"][sent]:
+                    asked.append(cycle)
+                sent, offering = sent + 1, False
+            await ctx.tick()
+            cycle += 1
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    return results, answered, asked
+
+
+@pytest.mark.parametrize("pipeline", range(4))
+@pytest.mark.parametrize(
+    "pair", [("int4", "int8", 1), ("e2m1", "e4m3", 3), ("posit4_1", "int8", 2)]
+)
+def test_latency_throughput_and_stalls(pipeline, pair):
+    weight, act, lanes = pair
+    params = PEParams(format=weight, act=act, lanes=lanes, pipeline=pipeline, max_k=24)
+    beats = golden.vectors(params.resolved, np.random.default_rng(1), 48)
+    want = golden.run(params.resolved, beats)["acc"].tolist()
+
+    results, answered, asked = stream(params, beats, ready=lambda: True)
+    assert results == want
+    assert [b - a for a, b in zip(asked, answered, strict=True)] == [pipeline + 1] * len(want)
+    assert asked[-1] == len(beats["last"]) - 1, "less than one beat per cycle"
+
+    rng = random.Random(pipeline)
+    results, _, _ = stream(
+        params, beats, ready=lambda: rng.random() < 0.4, valid=lambda: rng.random() < 0.5
+    )
+    assert results == want
+
+
+def test_accumulate_holds_without_enable_and_resets():
+    cell = Accumulate(PEParams(format="int4", core="accumulate"))
+    seen = []
+
+    async def bench(ctx):
+        for en, clr, a, w in ((1, 1, 3, 2), (0, 0, 9, 7), (1, 0, 5, 1), (1, 1, 4, 4)):
+            ctx.set(cell.en, en)
+            ctx.set(cell.clr, clr)
+            ctx.set(cell.a, a)
+            ctx.set(cell.w, w)
+            await ctx.tick()
+            seen.append(ctx.get(cell.acc))
+
+    sim = Simulator(cell)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert seen == [6, 6, 11, 16]
+
+
+@pytest.mark.parametrize("weight", [n for n in CATALOGUE if parse(n).bits <= 8])
+@pytest.mark.parametrize("act", ["int8", "fp16", "bf16", "posit16_1"])
+def test_every_weight_without_a_multiplier(weight, act):
+    """Never a `*` in the emitted Verilog but those of attributes and comments."""
+    params = PEParams(format=weight, act=act, arch="shift-add", core="dot")
+    text, manifest = emit(discover()["pe"], params)
+    code = "\n".join(line.split("//")[0] for line in text.splitlines())
+    assert "*" not in code.replace("(*", "").replace("*)", "").replace("@*", "")
+    unit = -24 if act == "bf16" else parse(act).lam
+    assert manifest["contract"]["lam"] == parse(weight).lam + unit
+
+
+def test_multiply_has_one():
+    text, _ = emit(discover()["pe"], PEParams(format="int8", arch="multiply", core="dot"))
+    assert " * " in text
+
+
+def test_streaming_unit_is_the_cell_plus_its_handshake():
+    """No register beyond the cell's but: result valid, first beat."""
+    text, _ = emit(discover()["pe"], PEParams(format="int4", arch="shift-add"))
+    top = text[text.index("module pe(") : text.index("endmodule")]
+    registers = [line for line in top.splitlines() if "always @(posedge clk)" in line]
+    assert len(registers) == 2
+
+
+def test_build_says_what_the_manifest_needs():
+    component = build(PEParams(format="e2m1", act="e4m3", lanes=2))
+    assert component.contract == {"lam": -10, "acc_bits": 31, "max_k": 256}
+    assert component.number_formats["i_w"] == {"format": "e2m1", "lanes": 2}
