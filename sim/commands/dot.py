@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--rows", default="64", metavar="N", help="output channels, evenly spread (default: 64)"
     )
-    run.add_argument("--batch", default="2", metavar="N", help="activation vectors (default: 2)")
+    run.add_argument("--batch", default="1", metavar="N", help="activation vectors (default: 1)")
     run.add_argument("--seed", default="1", metavar="N", help="of the activations (default: 1)")
     run.add_argument("--sim", metavar="NAME", help="icarus or verilator (default: $SIM, or any)")
     run.add_argument("--waves", metavar="FILE", help="keep the waveform, and FILE.gtkw beside it")
@@ -163,11 +163,8 @@ def _layer_lines(path: Path, layer: Any) -> list[tuple[str, str]]:
     return [
         ("model", str(path)),
         ("layer", f"{layer.tensor}{' (chosen: no --tensor)' if layer.chosen else ''}"),
-        (
-            "rows",
-            f"{vectors * channels} dot products of {width}: {_some(vectors, 'vector')} x {channels} of "
-            f"{layer.outputs} channels, each in {groups}",
-        ),
+        ("rows", f"{vectors * channels} dot products of {width}, each in {groups}"),
+        ("", f"{_some(vectors, 'vector')} x {channels} of {layer.outputs} output channels"),
         ("activations", layer.source),
         (
             "formats",
@@ -207,14 +204,11 @@ def _result_lines(layer: Any, outcome: Any) -> list[tuple[str, str]]:
     )
     weights = sqnr(layer.real_weights, layer.weights.values())
     acts = sqnr(layer.real_acts, layer.acts.values())
-    parts = f"weights alone {weights:.1f} dB, activations alone {acts:.1f} dB"
-    if outcome.values is None:
-        lines.append(("SQNR", f"unknown, as results are missing; {parts}"))
-    else:
-        lines.append(
-            ("SQNR", f"{sqnr(layer.exact, outcome.values):.1f} dB against the unquantised layer")
-        )
-        lines.append(("", parts))
+    noise = "unknown, as results are missing"
+    if outcome.values is not None:
+        noise = f"{sqnr(layer.exact, outcome.values):.1f} dB against the unquantised layer"
+    lines.append(("SQNR", noise))
+    lines.append(("", f"weights alone {weights:.1f} dB, activations alone {acts:.1f} dB"))
     return lines
 
 
@@ -233,13 +227,13 @@ def _area_lines(area: Future[dict[str, Any] | str] | None) -> list[tuple[str, st
         return []
     found = area.result()
     if isinstance(found, str):
-        return [("area", found)]
+        return [("area (gates)", found)]
     texts = [
-        f"{point['area']['total']:.0f} {point['area']['unit']} with {point['delay']['value']:.0f} "
+        f"{point['area']['total']:.0f} {point['area']['unit']}, {point['delay']['value']:.0f} "
         f"{point['delay']['unit']} delays ({how})"
         for point, how in zip(found["points"], ("smallest", "fastest"), strict=True)
     ]
-    return [("area", f"{', '.join(texts)}; target gates")]
+    return [("area (gates)", "; ".join(texts))]
 
 
 def _some(number: int, noun: str) -> str:

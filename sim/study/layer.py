@@ -13,9 +13,11 @@ from sim.study.activations import activations
 from sim.study.models import Tensor, default_tensor, pick, read_rows, tensors
 from sim.study.quantize import Quantized, check_format, default_rules, quantize
 
-__all__ = ["Layer", "load"]
+__all__ = ["MOST_PRODUCTS", "Layer", "load"]
 
 Reals = NDArray[np.float64]
+
+MOST_PRODUCTS = 4_000_000  #: More would take a simulator longer than anyone waits.
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def load(
     outputs, width = tensor.shape[::-1] if transpose else tensor.shape
     if group > width:
         raise ValueError(f"group must be at most {width}, the inputs of {tensor.name}, not {group}")
-    channels = np.linspace(0, outputs - 1, min(rows, outputs)).astype(np.int64)
+    rows = min(rows, outputs)
+    if batch * rows * width > MOST_PRODUCTS:
+        raise ValueError(
+            f"{batch} vectors x {rows} channels x {width} inputs are {batch * rows * width} "
+            f"products; at most {MOST_PRODUCTS} are simulated: lower --batch or --rows"
+        )
+    channels = np.linspace(0, outputs - 1, rows).astype(np.int64)
     real = read_rows(path, tensor, channels, axis=int(transpose))
     given = activations(path, known, width, batch, np.random.default_rng(seed))
     for values, what in ((real, f"tensor {tensor.name!r}"), (given.values, given.source)):
