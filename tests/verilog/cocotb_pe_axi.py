@@ -203,3 +203,48 @@ async def back_to_back_takes_what_is_promised(dut):
         start = cocotb.utils.get_sim_time("ns")
         await access()
         assert cocotb.utils.get_sim_time("ns") - start == 10 * 5
+
+
+@cocotb.test()
+async def a_second_request_waits_for_the_first_answer_to_be_taken(dut):
+    slave = Slave(dut)
+    await slave.start()
+    for address, data in ((0x00, 1), (0x1C, 0x1234_5678)):  # refused, accepted
+        await cocotb.start_soon(slave.send("aw", 0, address))
+        await cocotb.start_soon(slave.send("w", 0, data, 15))
+    await slave.idle(20)
+    assert [await slave.answer("b", 3) for _ in range(2)] == [(2,), (0,)]
+    for address in (0x00, 0x030, 0x1C):
+        await with_timeout(slave.send("ar", 0, address), 1, "us")
+        if address == 0x030:
+            await slave.idle(20)
+            assert await slave.answer("r", 3) == (0, int.from_bytes(b"BLPE", "little"))
+    assert await slave.answer("r", 3) == (2, 0)
+    assert await slave.answer("r", 3) == (0, 0x1234_5678)
+    await slave.idle(20)
+    assert slave.owed == {"b": 0, "r": 0}
+    assert not int(slave.pin("bvalid").value) and not int(slave.pin("rvalid").value)
+
+
+@cocotb.test()
+async def reads_and_writes_that_never_pause_take_turns(dut):
+    slave = Slave(dut)
+    await slave.start()
+    served = {"b": 0, "r": 0}
+
+    async def ask(channel, *values):
+        while True:
+            await slave.send(channel, 0, *values)
+
+    async def take(channel):
+        while True:
+            await slave.answer(channel, 0)
+            served[channel] += 1
+
+    for channel, values in (("aw", (0x1C,)), ("w", (7, 15)), ("ar", (0x1C,))):
+        cocotb.start_soon(ask(channel, *values))
+    for channel in served:
+        cocotb.start_soon(take(channel))
+    await slave.idle(600)
+    assert min(served.values()) > 60, served
+    assert abs(served["b"] - served["r"]) <= 2, served

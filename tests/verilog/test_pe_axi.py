@@ -26,7 +26,7 @@ def check(tmp_path, case=CASE, mutate=lambda text: text):
 
 @pytest.mark.parametrize("case", [CASE, {"format": "int4", "act": "int8", "lanes": 5}])
 def test_axi_lite(tmp_path, case):
-    assert check(tmp_path, case).tests == 4
+    assert check(tmp_path, case).tests == 6
 
 
 def test_names_that_vendor_tools_infer():
