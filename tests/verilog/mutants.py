@@ -61,9 +61,9 @@ MUTANTS: dict[str, dict[str, str]] = {
 }
 
 
-def mutate(verilog: str, manifest: Mapping[str, Any], name: str) -> str:
-    """Return ``verilog`` with the unit's module replaced by the mutant ``name``."""
-    module, changes = manifest["module"], MUTANTS[name]
+def mutate(verilog: str, manifest: Mapping[str, Any], fault: str | Mapping[str, str]) -> str:
+    """Return ``verilog`` with the unit's module replaced by a mutant: by name, or its changes."""
+    module, changes = manifest["module"], MUTANTS[fault] if isinstance(fault, str) else fault
     healthy = re.sub(rf"^module {module}\(", "module healthy(", verilog, flags=re.M)
     lines, pins, ports = [], [], []
     for port in manifest["ports"]:
