@@ -174,9 +174,8 @@ def _job(
     """Return the plan for the simulator's side. Raises ``ValueError`` for ports it cannot drive."""
     names = {port["name"] for port in manifest["ports"]}
     if manifest["clock"] and not manifest["streams"] and not {"en", "clr"} <= names:
-        raise ValueError(
-            f"unit {manifest['unit']!r} cannot be checked here: it has neither streams nor an enable"
-        )
+        unit = manifest["unit"]
+        raise ValueError(f"unit {unit!r} cannot be checked: it has neither streams nor an enable")
     inputs = [p for p in manifest["ports"] if p["dir"] == "in" and p["role"] in ("payload", "data")]
     inputs = [port for port in inputs if port["name"] != "en"]
     words = {p["name"]: pack(_column(p, beats), p["width"]) for p in inputs}
