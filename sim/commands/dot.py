@@ -4,8 +4,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,21 +69,28 @@ def _add_hardware(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gen.emit import emit
-    from gen.unit import discover
-    from hw.pe.params import PEParams
-    from sim.options import count, place_waves, read_text
-    from sim.runner import SimulationError, choose
-    from sim.study import dot
-    from sim.study.layer import load
     from sim.study.models import find_model, tensors
-    from sim.study.quantize import RULES
 
     path = find_model(args.model)
     if args.list:
-        known = tensors(path)
-        print("".join(f"{tensor}\n" for tensor in known.values()), end="")
+        print("".join(f"{tensor}\n" for tensor in tensors(path).values()), end="")
         return 0
+    params, layer = _inputs(args, path)
+    try:
+        passed, text = _simulated(args, path, params, layer)
+    finally:
+        _progress("")
+    print(text, end="")
+    return 0 if passed else 1
+
+
+def _inputs(args: argparse.Namespace, path: Path) -> tuple[Any, Any]:
+    """Return the parameters of the unit and the quantised layer."""
+    from hw.pe.params import PEParams
+    from sim.options import count
+    from sim.study.layer import load
+    from sim.study.quantize import RULES
+
     lanes, group = count("lanes", args.lanes, 1), count("group", args.group, 1)
     rows, batch = count("rows", args.rows, 1), count("batch", args.batch, 1)
     if args.scale not in ("auto", *RULES):
@@ -108,7 +114,18 @@ def run(args: argparse.Namespace) -> int:
         rules=() if args.scale == "auto" else (args.scale,),
         transpose=args.transpose,
     )
-    beats = dot.beats_for(layer.weights, layer.acts, lanes)
+    return params, layer
+
+
+def _simulated(args: argparse.Namespace, path: Path, params: Any, layer: Any) -> tuple[bool, str]:
+    """Return whether every sum is right, and the text to print."""
+    from gen.emit import emit
+    from gen.unit import discover
+    from sim.options import place_waves, read_text
+    from sim.runner import SimulationError, choose
+    from sim.study import dot, show
+
+    beats = dot.beats_for(layer.weights, layer.acts, params.lanes)
     simulator = choose(args.sim)
     _progress("emitting")
     text, manifest = emit(discover()[_UNIT], params)
@@ -133,83 +150,16 @@ def run(args: argparse.Namespace) -> int:
                 waves=waves is not None,
             )
         except SimulationError as error:
-            _progress("")
-            print(f"FAIL  {manifest['module']}: {error}")
-            return 1
+            return False, f"FAIL  {manifest['module']}: {error}\n"
         if waves is not None:
             waves.keep(manifest, outcome.report.waves)
         _progress("measuring the area")
-        lines = (
-            _layer_lines(path, layer)
-            + _hardware_lines(manifest)
-            + _result_lines(layer, outcome)
-            + _area_lines(area)
-        )
-    _progress("")
+        measured = None if area is None else area.result()
+    lines = show.layer_lines(path, layer) + show.hardware_lines(manifest, args.verilog)
+    lines += show.result_lines(layer, outcome) + show.area_lines(measured)
     if waves is not None:
         lines.append(("waves", str(waves)))
-    print("".join(f"{label:<14}{text}\n" for label, text in lines), end="")
-    return 0 if outcome.passed else 1
-
-
-def _layer_lines(path: Path, layer: Any) -> list[tuple[str, str]]:
-    vectors, channels = len(layer.acts.codes), len(layer.weights.codes)
-    width, group = layer.weights.codes.shape[1], layer.weights.group
-    whole, tail = divmod(width, group)
-    groups = f"{whole} group{'s' * (whole > 1)} of {group}" + (
-        f" and one of {tail}" if tail else ""
-    )
-    rule = " or ".join(layer.rules)
-    return [
-        ("model", str(path)),
-        ("layer", f"{layer.tensor}{' (chosen: no --tensor)' if layer.chosen else ''}"),
-        ("rows", f"{vectors * channels} dot products of {width}, each in {groups}"),
-        ("", f"{_some(vectors, 'vector')} x {channels} of {layer.outputs} output channels"),
-        ("activations", layer.source),
-        (
-            "formats",
-            f"weights {layer.weights.fmt.name} (scale {rule}), activations {layer.acts.fmt.name}",
-        ),
-    ]
-
-
-def _hardware_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    chosen = manifest["parameters"]
-    lanes = _some(chosen["lanes"], "lane")
-    text = f"{chosen['arch']}, {lanes}, {chosen['acc_bits']}-bit accumulator"
-    return [("PE", text), ("", manifest["command"])]
-
-
-def _result_lines(layer: Any, outcome: Any) -> list[tuple[str, str]]:
-    from sim.study.dot import sqnr
-
-    report = outcome.report
-    verdict = "yes" if outcome.passed else "NO"
-    lines = [
-        ("bit-exact", f"{verdict}: {outcome.exact} of {outcome.results} sums as the golden model")
-    ]
-    if report.mismatch:
-        lines += [("", line) for line in report.mismatch.lines()]
-    if report.fault:
-        lines.append(("", report.fault))
-    if outcome.marked:
-        lines.append(("", f"{outcome.marked} sums met a non-finite value and count as 0"))
-    rate = outcome.products / max(1, outcome.cycles)
-    lines.append(
-        (
-            "speed",
-            f"{outcome.products} MACs in {outcome.cycles} cycles: {rate:.2f} MACs per cycle "
-            f"({report.simulator})",
-        )
-    )
-    weights = sqnr(layer.real_weights, layer.weights.values())
-    acts = sqnr(layer.real_acts, layer.acts.values())
-    noise = "unknown, as results are missing"
-    if outcome.values is not None:
-        noise = f"{sqnr(layer.exact, outcome.values):.1f} dB against the unquantised layer"
-    lines.append(("SQNR", noise))
-    lines.append(("", f"weights alone {weights:.1f} dB, activations alone {acts:.1f} dB"))
-    return lines
+    return outcome.passed, "".join(f"{label:<14}{line}\n" for label, line in lines)
 
 
 def _area(text: str, module: str) -> dict[str, Any] | str:
@@ -220,24 +170,6 @@ def _area(text: str, module: str) -> dict[str, Any] | str:
         return report(text, module, "gates")
     except ValueError as error:
         return f"not measured: {error}"
-
-
-def _area_lines(area: Future[dict[str, Any] | str] | None) -> list[tuple[str, str]]:
-    if area is None:
-        return []
-    found = area.result()
-    if isinstance(found, str):
-        return [("area (gates)", found)]
-    texts = [
-        f"{point['area']['total']:.0f} {point['area']['unit']}, {point['delay']['value']:.0f} "
-        f"{point['delay']['unit']} delays ({how})"
-        for point, how in zip(found["points"], ("smallest", "fastest"), strict=True)
-    ]
-    return [("area (gates)", "; ".join(texts))]
-
-
-def _some(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _progress(message: str) -> None:

@@ -3,6 +3,7 @@
 
 import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gen.cli import main
 from gen.emit import emit
 from gen.unit import discover
 from hw.pe.params import PEParams
+from sim.runner import choose
 from sim.study import dot
 from sim.study.models import find_model
 from sim.study.quantize import quantize
@@ -184,10 +186,12 @@ def test_list(capsys, layer):
 
 def test_waves(capsys, layer, tmp_path):
     words = ["--model", layer[0], "--group", 16, "--rows", 2, "--lanes", 16, "--no-area"]
-    status, *_ = run(capsys, *words, "--sim", "icarus", "--waves", tmp_path / "w.fst")
+    waves = tmp_path / {"icarus": "w.fst", "verilator": "w.vcd"}[choose()]
+    status, lines, *_ = run(capsys, *words, "--waves", waves)
     assert status == 0
-    assert (tmp_path / "w.fst").stat().st_size > 1000
-    assert "pe.o_acc" in (tmp_path / "w.fst.gtkw").read_text(encoding="utf-8")
+    assert waves.stat().st_size > 1000
+    assert "pe.o_acc" in Path(f"{waves}.gtkw").read_text(encoding="utf-8")
+    assert lines["waves"] == f"{waves} (view: gtkwave {waves}.gtkw)"
 
 
 @pytest.mark.parametrize(
