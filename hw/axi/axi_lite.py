@@ -95,7 +95,7 @@ class AxiLiteSlave(wiring.Component):
             with m.If(axi(f"{channel}ready")):
                 m.d.sync += axi(f"{channel}valid").eq(0)
 
-        write_waits, read_waits, prefer_read = Signal(), Signal(), Signal()
+        write_waits, read_waits = Signal(), Signal()
         m.d.comb += [
             write_waits.eq(aw_held & w_held & ~axi("bvalid")),
             read_waits.eq(ar_held & ~axi("rvalid")),
@@ -103,13 +103,13 @@ class AxiLiteSlave(wiring.Component):
         ]
         with m.FSM():
             with m.State("IDLE"), m.If(write_waits | read_waits):
-                m.d.sync += bus.write.eq(write_waits & ~(read_waits & prefer_read))
+                # The side that was just answered has nothing to offer yet, so they take turns.
+                m.d.sync += bus.write.eq(write_waits)
                 m.next = "REQUEST"
             with m.State("REQUEST"):
                 m.d.comb += bus.request.eq(1)
                 m.next = "WAIT"
             with m.State("WAIT"), m.If(bus.ack):
-                m.d.sync += prefer_read.eq(bus.write)
                 response = Mux(bus.error, SLVERR, OKAY)
                 with m.If(bus.write):
                     m.d.sync += [aw_held.eq(0), w_held.eq(0)]

@@ -26,6 +26,11 @@ def test_divisor(clock_hz, baud, cycles):
     [
         (
             1_000_000,
+            105_000,
+            "baud 105000 cannot be made from clock_hz 1000000: the nearest is 100",
+        ),
+        (
+            1_000_000,
             97_000,
             "baud 97000 cannot be made from clock_hz 1000000: the nearest is 100000",
         ),
