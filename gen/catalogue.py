@@ -122,8 +122,8 @@ def one_format_text(name: str, as_json: bool) -> str:
     digits = max(3, len(str(len(codes) - 1)))
     cells = [f"{code:{digits}} {bits} {value:>14}" for code, bits, value in codes]
     columns = 1 if len(cells) <= 16 else 4
-    rows = -(-len(cells) // columns)
-    body = ["   ".join(cells[row::rows]).rstrip() for row in range(rows)]
+    height = -(-len(cells) // columns)
+    body = ["   ".join(cells[row::height]).rstrip() for row in range(height)]
     return "\n".join([*head, "", *body]) + "\n"
 
 

@@ -123,7 +123,7 @@ def command_line(unit: Unit, params: Any, module: str) -> str:
     words = ["python", "-m", "gen", unit.name]
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
-        if value is None or value == field.default and not field.metadata.get("always"):
+        if value is None or (value == field.default and not field.metadata.get("always")):
             continue
         option = "--" + field.name.replace("_", "-")
         words += [option] if value is True else [option, str(value)]

@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Value
 
+from hw.arith.chains import Addend, chained_sum
 from hw.arith.wires import wire
 
 __all__ = ["BitHeap"]
@@ -20,31 +21,22 @@ class BitHeap:
         Where the adders go.
     width : int
         Bits of the sum.
+    carry_chains : bool
+        Add with the carry chains of an FPGA, instead of compressors and one adder.
 
     Source: Dadda, "Some schemes for parallel multipliers" (1965), for the column heights.
     """
 
-    def __init__(self, m: Module, width: int):
+    def __init__(self, m: Module, width: int, carry_chains: bool = False):
         self.width = width
+        self.carry_chains = carry_chains
         self._m = m
-        self._columns: list[list[Value]] = [[] for _ in range(width)]
+        self._addends: list[Addend] = []
         self._constant = 0
 
-    def add(self, value: Value, weight: int = 0) -> None:
-        """Add ``value * 2**weight``; the shape of ``value`` says whether it is signed."""
-        value = wire(self._m, value, "row")
-        top = len(value) - 1
-        for position in range(len(value)):
-            bit = value[position]
-            if value.shape().signed and position == top:
-                bit = ~bit
-                self.add_constant(-1 << weight + top)
-            self.add_bit(bit, weight + position)
-
-    def add_bit(self, bit: Value, weight: int = 0) -> None:
-        """Add one bit of weight ``2**weight``."""
-        if weight < self.width:
-            self._columns[weight].append(bit)
+    def add(self, word: Value, weight: int = 0, carry: Value | None = None) -> None:
+        """Add ``(word + carry) * 2**weight``; the shape of ``word`` says whether it is signed."""
+        self._addends.append(Addend(wire(self._m, word, "row"), weight, carry))
 
     def add_constant(self, constant: int) -> None:
         """Add a constant of any sign."""
@@ -52,9 +44,21 @@ class BitHeap:
 
     def compress(self) -> tuple[Value, Value]:
         """Return two words whose sum modulo ``2**width`` is the sum of all addends."""
-        columns = [list(column) for column in self._columns]
+        columns: list[list[Value]] = [[] for _ in range(self.width)]
+        constant = self._constant
+        for addend in self._addends:
+            bits = list(addend.word)
+            if addend.word.shape().signed:
+                bits[-1] = ~bits[-1]
+                constant -= 1 << addend.weight + len(bits) - 1
+            places = [(addend.weight + k, bit) for k, bit in enumerate(bits)]
+            if addend.carry is not None:
+                places.append((addend.weight, addend.carry))
+            for place, bit in places:
+                if place < self.width:
+                    columns[place].append(bit)
         for position in range(self.width):
-            if self._constant >> position & 1:
+            if constant >> position & 1:
                 columns[position].append(Const(1, 1))
         heights = [2]
         while heights[-1] < max(map(len, columns), default=0):
@@ -67,6 +71,8 @@ class BitHeap:
 
     def total(self) -> Value:
         """Return the sum as a signed word of ``width`` bits."""
+        if self.carry_chains:
+            return chained_sum(self._m, self.width, self._addends, self._constant)
         first, second = self.compress()
         return wire(self._m, (first + second)[: self.width].as_signed(), "total")
 

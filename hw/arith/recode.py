@@ -22,7 +22,7 @@ class Digit:
 
 
 def booth_digits(m: Module, value: Value) -> list[Digit]:
-    """Return the modified Booth (radix-4) digits of ``value``, signed or unsigned as its shape says.
+    """Return the modified Booth (radix-4) digits of ``value``, signed or unsigned.
 
     Source: MacSorley, "High-speed arithmetic in binary computers" (1961).
     """

@@ -19,7 +19,8 @@ def _label(kind: str, params: PEParams) -> str:
     arch = params.chosen_arch[0].replace("-", "_")
     window = f"_w{params.window}".replace(":", "_").replace("-", "m") if params.window else ""
     formats = f"{label_of(params.weight_format)}_{label_of(params.act_format)}"
-    return f"{kind}_{formats}{window}_{arch}_l{params.lanes}_{params.target}"
+    structure = "_chains" if params.carry_chains else ""
+    return f"{kind}_{formats}{window}_{arch}_l{params.lanes}{structure}"
 
 
 def _operands(
@@ -77,7 +78,7 @@ class Dot(Cell):
     def body(self, platform: Any) -> Module:
         m, params = Module(), self.params
         lanes = _operands(m, params, self.a, self.w)
-        heap = BitHeap(m, params.dot_width)
+        heap = BitHeap(m, params.dot_width, params.carry_chains)
         for weight, act in lanes:
             add_product(m, heap, weight, act, params.chosen_arch[0], params.max_product)
         m.d.comb += self.p.eq(heap.total())
@@ -138,10 +139,11 @@ class Accumulate(Cell):
             lanes = [(self._held(m, w, 0), self._held(m, a, 0)) for w, a in lanes]
             nan = self._register(m, nan, 0)
 
-        heap = BitHeap(m, params.dot_width if stages else params.acc_width)
+        width = params.dot_width if stages or params.carry_chains else params.acc_width
+        heap = BitHeap(m, width, params.carry_chains)
         if stages >= 2:
             for weight, act in lanes:
-                word = product_word(m, weight, act, arch, params.max_product)
+                word = product_word(m, weight, act, arch, params.max_product, params.carry_chains)
                 heap.add(self._register(m, word, stages - 2))
             nan = self._register(m, nan, stages - 2)
         else:
@@ -152,6 +154,8 @@ class Accumulate(Cell):
             beat = self._register(m, heap.total(), stages - 1)
             nan = self._register(m, nan, stages - 1)
             total = kept.as_signed() + beat
+        elif params.carry_chains:
+            total = heap.total() + kept.as_signed()
         else:
             heap.add(kept)
             total = heap.total()

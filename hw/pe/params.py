@@ -126,6 +126,11 @@ class PEParams:
         window = self.act_window is not None
         return self.weight_format.nonfinite or self.act_format.nonfinite or window
 
+    @property
+    def carry_chains(self) -> bool:
+        """Whether sums are built for the carry chains of an FPGA."""
+        return self.target != "gates"
+
     @cached_property
     def chosen_arch(self) -> tuple[str, str]:
         """The architecture, and why."""

@@ -46,7 +46,7 @@ def add_product(
     if arch == "multiply":
         word = wire(m, weight.significand * act.significand, "product")
     else:
-        word = _resolved_rows(m, weight.significand, act.significand)
+        word = _resolved_rows(m, weight.significand, act.significand, heap.carry_chains)
     is_signed = word.shape().signed
     if shifted:
         by = wire(m, _sum(weight.shift, act.shift), "shift")
@@ -60,13 +60,19 @@ def add_product(
     if negative is not None:
         bits = Cat(word) if is_signed else Cat(word, Const(0, 1))
         word = (bits ^ negative.replicate(len(bits))).as_signed()
-        heap.add_bit(negative)
-    heap.add(word)
+    heap.add(word, carry=negative)
 
 
-def product_word(m: Module, weight: Operand, act: Operand, arch: str, max_product: int) -> Value:
+def product_word(
+    m: Module,
+    weight: Operand,
+    act: Operand,
+    arch: str,
+    max_product: int,
+    carry_chains: bool,
+) -> Value:
     """Return ``weight * act`` as one signed word."""
-    heap = BitHeap(m, max_product.bit_length() + 1)
+    heap = BitHeap(m, max_product.bit_length() + 1, carry_chains)
     add_product(m, heap, weight, act, arch, max_product)
     return heap.total()
 
@@ -84,19 +90,17 @@ def _add_rows(m: Module, heap: BitHeap, weight: Value, act: Value, negative: Val
     multiplier, multiplicand = (weight, act) if len(weight) <= len(act) else (act, weight)
     for digit in _digits(m, multiplier, negative):
         row, carry = multiple(digit, multiplicand)
-        heap.add(row, digit.weight)
-        if carry is not None:
-            heap.add_bit(carry, digit.weight)
+        heap.add(row, digit.weight, carry)
 
 
-def _resolved_rows(m: Module, weight: Value, act: Value) -> Value:
+def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool) -> Value:
     """Return the product of two significands as one word, made of rows."""
     is_signed = weight.shape().signed or act.shape().signed
     for single, other in ((weight, act), (act, weight)):
         if len(single) == 1 and not single.shape().signed:
             word = Cat(other) & single.replicate(len(other))
             return word.as_signed() if other.shape().signed else word
-    heap = BitHeap(m, len(weight) + len(act))
+    heap = BitHeap(m, len(weight) + len(act), carry_chains)
     _add_rows(m, heap, weight, act, None)
     total = heap.total()
     return total if is_signed else total.as_unsigned()

@@ -10,13 +10,14 @@ from amaranth.sim import Simulator
 from hw.arith.bitheap import BitHeap
 
 
-def sums_of(shapes, weights, constant, width, samples):
-    """Yield (operands, total word, sum of the two compressed words) from simulation."""
+def sums_of(shapes, weights, constant, width, samples, chains=False):
+    """Return (operands and carries, total, sum of the two compressed words) from simulation."""
     m = Module()
     operands = [Signal(shape, name=f"x{k}") for k, shape in enumerate(shapes)]
-    heap = BitHeap(m, width)
-    for operand, weight in zip(operands, weights, strict=True):
-        heap.add(operand, weight)
+    carries = [Signal(name=f"c{k}") if k % 3 else None for k in range(len(shapes))]
+    heap = BitHeap(m, width, chains)
+    for operand, weight, carry in zip(operands, weights, carries, strict=True):
+        heap.add(operand, weight, carry)
     heap.add_constant(constant)
     first, second = heap.compress()
     pair = Signal(width + 1)
@@ -26,8 +27,10 @@ def sums_of(shapes, weights, constant, width, samples):
 
     async def bench(ctx):
         for sample in samples:
-            for operand, value in zip(operands, sample, strict=True):
+            for operand, carry, (value, bit) in zip(operands, carries, sample, strict=True):
                 ctx.set(operand, value)
+                if carry is not None:
+                    ctx.set(carry, bit)
             seen.append((sample, ctx.get(total), ctx.get(pair)))
 
     sim = Simulator(m)
@@ -42,21 +45,27 @@ def random_value(rng, shape):
     return rng.choice((low, high - 1, rng.randrange(low, high)))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_sum_of_random_addends(seed):
+@pytest.mark.parametrize("chains", [False, True])
+@pytest.mark.parametrize("seed", range(16))
+def test_sum_of_random_addends(seed, chains):
     rng = random.Random(seed)
     count, width = rng.randint(1, 12), rng.randint(4, 24)
     shapes = [rng.choice((signed, unsigned))(rng.randint(1, 8)) for _ in range(count)]
     weights = [rng.randint(0, 6) for _ in range(count)]
     constant = rng.randint(-500, 500)
-    samples = [[random_value(rng, shape) for shape in shapes] for _ in range(60)]
-    for sample, total, pair in sums_of(shapes, weights, constant, width, samples):
-        exact = constant + sum(v << w for v, w in zip(sample, weights, strict=True))
+    bits = [k % 3 and 1 for k in range(count)]
+    samples = [
+        [(random_value(rng, s), b and rng.randrange(2)) for s, b in zip(shapes, bits, strict=True)]
+        for _ in range(60)
+    ]
+    for sample, total, pair in sums_of(shapes, weights, constant, width, samples, chains):
+        exact = constant + sum(v + c << w for (v, c), w in zip(sample, weights, strict=True))
         assert (total - exact) % (1 << width) == 0
         assert (pair - exact) % (1 << width) == 0
         assert -(1 << width - 1) <= total < 1 << width - 1
 
 
-def test_empty_heap_is_its_constant():
-    ((_, total, _),) = sums_of([], [], -3, 6, [[]])
+@pytest.mark.parametrize("chains", [False, True])
+def test_empty_heap_is_its_constant(chains):
+    ((_, total, _),) = sums_of([], [], -3, 6, [[]], chains)
     assert total == -3

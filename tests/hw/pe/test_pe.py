@@ -53,13 +53,16 @@ def stream(params, beats, ready, valid=lambda: True):
     return results, answered, asked
 
 
+@pytest.mark.parametrize("target", ["gates", "xcup"])
 @pytest.mark.parametrize("pipeline", range(4))
 @pytest.mark.parametrize(
     "pair", [("int4", "int8", 1), ("e2m1", "e4m3", 3), ("posit4_1", "int8", 2)]
 )
-def test_latency_throughput_and_stalls(pipeline, pair):
+def test_latency_throughput_and_stalls(pipeline, pair, target):
     weight, act, lanes = pair
-    params = PEParams(format=weight, act=act, lanes=lanes, pipeline=pipeline, max_k=24)
+    params = PEParams(
+        format=weight, act=act, lanes=lanes, pipeline=pipeline, max_k=24, target=target
+    )
     beats = golden.vectors(params.resolved, np.random.default_rng(1), 48)
     want = golden.run(params.resolved, beats)["acc"].tolist()
 
