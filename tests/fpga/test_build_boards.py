@@ -125,6 +125,7 @@ def test_serial_top_has_the_ports_that_have_pins(name: str, tmp_path: Path) -> N
     ports = re.search(r"^module top\((.*)\);", top, re.M)
     assert ports and {p.partition("[")[0] for p in PINS[name]} == set(ports[1].split(", "))
     assert f"output [{board.leds - 1}:0] led;" in top
+    assert ("~ lit" in top) == (name == "icebreaker")  # whose LEDs light when driven low
     _elaborate(tmp_path, text, top)
 
 
