@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Area of the bare accumulating PE over format pairs, architectures and targets.
+
+``python -m benchmarks areas`` measures with ``fpga.report`` what is not in its cache and writes
+``hw/pe/areas.json``, by which ``--arch auto`` chooses and from which the figures are drawn.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from fpga.report import report_unit
+from hw.pe.params import TARGETS
+
+__all__ = ["ACTS", "PATH", "WEIGHTS", "main"]
+
+PATH = Path(__file__).parents[1] / "hw" / "pe" / "areas.json"
+
+WEIGHTS = (
+    "binary int2 ternary bipolar2 shift2 int3 fp3_er+ fp3_ea+ int4 uint4 sm4 bipolar4 e1m2 e2m1 "
+    "e3m0 posit4_1 shift4 apot4 apot4_sp nf4 sf4 e2m1_sr e2m1_sp fp4_er+ fp4_ea+ flint4 "
+    "int6 e2m3 e3m2 int8 e4m3 e5m2 posit8_0"
+).split()
+ACTS = ("int8", "e4m3")
+ARCHS = ("multiply", "shift-add")
+
+
+def area_of(record: dict[str, Any]) -> float:
+    """Return the one figure by which two designs on one target are compared."""
+    if record["area"]:
+        return round(record["area"]["total"], 1)
+    counts = record["counts"]
+    return counts.get("LUT4eq", counts.get("LUT", counts.get("LUT4")))
+
+
+def measure(point: tuple[str, str, str, str]) -> float:
+    """Return the area of (weight, act, target, arch), without DSP blocks."""
+    weight, act, target, arch = point
+    parameters = {"format": weight, "act": act, "arch": arch, "core": "accumulate"}
+    dsp = None if target == "gates" else False
+    return area_of(report_unit("pe", parameters, target, seeds=0, dsp=dsp))
+
+
+def main(executor: concurrent.futures.Executor | None = None) -> int:
+    """Measure every point and write the record. A pure function of each point: resumable."""
+    points = list(itertools.product(WEIGHTS, ACTS, TARGETS, ARCHS))
+    own = executor is None
+    executor = executor or concurrent.futures.ProcessPoolExecutor(os.cpu_count())
+    try:
+        futures = [executor.submit(measure, point) for point in points]
+        areas: dict[str, list[float]] = {}
+        for number, (point, future) in enumerate(zip(points, futures, strict=True), 1):
+            areas.setdefault(" ".join(point[:3]), []).append(future.result())
+            if sys.stderr.isatty():
+                print(f"\r{number}/{len(points)} {' '.join(point):40}", end="", file=sys.stderr)
+    finally:
+        if own:
+            executor.shutdown(cancel_futures=True)
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in areas.items()]
+    PATH.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    smaller = sum(shift_add <= multiply for multiply, shift_add in areas.values())
+    print(f"{len(areas)} pairs; shift-add is no larger in {smaller}")
+    return 0
+
