@@ -49,7 +49,7 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
     """Measure every point and write the record. A pure function of each point: resumable."""
     points = list(itertools.product(WEIGHTS, ACTS, TARGETS, ARCHS))
     own = executor is None
-    executor = executor or concurrent.futures.ProcessPoolExecutor(os.cpu_count())
+    executor = executor or concurrent.futures.ProcessPoolExecutor(int(os.environ.get("WORKERS", os.cpu_count() or 1)))
     try:
         futures = [executor.submit(measure, point) for point in points]
         areas: dict[str, list[float]] = {}

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long emission takes: one PE in a process and as a command, a 32x32 array of them.
+"""How long the tools take: emission of one PE and of an array, an exhaustive comparison.
 
-Run ``python benchmarks/emission.py``; figures go to standard output, nothing else is written.
+``python -m benchmarks speed`` prints the figures; the recorded ones are in ``docs/benchmarks.md``.
 """
 
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Module
@@ -19,6 +21,7 @@ from gen.unit import Unit, discover
 from hw.cell import Cell
 from hw.pe.cells import Accumulate
 from hw.pe.params import PEParams
+from sim.bench.exhaustive import Pair, compare
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,16 @@ def best(action: Any, runs: int = 3) -> float:
     return min(times)
 
 
-def main() -> None:
+def exhaustive() -> None:
+    """Compare all 65 536 products of E4M3 by E4M3 with the golden model."""
+    with tempfile.TemporaryDirectory() as folder:
+        compared, wrong = compare([Pair("e4m3", "e4m3", "shift-add")], Path(folder), "netlist")
+        if wrong or compared != 1 << 16:
+            raise RuntimeError(f"{compared} compared, wrong: {wrong[:1]}")
+
+
+def main() -> int:
+    """Print every figure beside its goal."""
     pe = discover()["pe"]
     emit(pe, PEParams(format="e2m1"))  # warm
     inside = best(lambda: emit(pe, PEParams(format="e2m1")))
@@ -108,11 +120,11 @@ def main() -> None:
     grid = Unit("grid", "benchmark", GridParams, Grid, {"size": ""}, "")
     text, manifest = emit(grid, GridParams())
     array = best(lambda: emit(grid, GridParams()), 1)
-    print(f"one PE, inside a process   {inside:6.3f} s   (goal < 0.15)")
-    print(f"one PE, as a command       {outside:6.3f} s   (goal < 1.0)")
-    print(f"32x32 array of PEs         {array:6.3f} s   (goal < 3), {len(text) / 1e3:.1f} kB"
-          f" (goal < 60), {len(manifest['modules'])} modules")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+    exhaustive()  # warm
+    print(f"one PE, inside a process         {inside:6.3f} s  (goal < 0.15)")
+    print(f"one PE, as a command             {outside:6.3f} s  (goal < 1.0)")
+    print(f"32x32 array of PEs               {array:6.3f} s  (goal < 3)")
+    print(f"  its text                       {len(text) / 1e3:6.1f} kB (goal < 60)")
+    print(f"  modules                        {len(manifest['modules']):6}")
+    print(f"E4M3 x E4M3, all 65 536 products {best(exhaustive):6.3f} s  (goal < 5)")
+    return 0
