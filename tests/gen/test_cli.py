@@ -140,9 +140,9 @@ def test_nothing_is_half_written(capsys, tmp_path):
 
 WORDS = st.one_of(
     st.sampled_from(
-        ["pe", "list", "formats", "--json", "--format", "--act", "--bits", "--lanes", "--arch"]
-        + ["--core", "--window", "--name", "--show", "int4", "e2m1", "posit8_0", "codebook:1,2"]
-        + ["codebook:", "-1", "0", "1", "3", "99999999999999", "dot", "accumulate", "--", "-h"]
+        "pe list formats --json --format --act --bits --lanes --arch --core --window --name --show "
+        "int4 e2m1 posit8_0 codebook:1,2 codebook: -1 0 1 3 99999999999999 dot accumulate -- -h"
+        .split()
     ),
     st.text(max_size=12),
 )
