@@ -74,7 +74,7 @@ fpga: $(READY)
 	@MAKEFLAGS= $(BIN)/python -m fpga build --board $(BOARD) $(if $(PART),--part $(PART)) $(ARGS)
 
 bench: system $(READY)
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script $(ARGS); done
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
