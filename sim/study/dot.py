@@ -33,7 +33,7 @@ class Outcome:
     report: Report
     results: int  #: Group results that are due.
     exact: int  #: Those that came out, and as the golden model has them.
-    marked: int  #: Those that met a non-finite value; they count as 0.
+    marked: int  #: Those that met a non-finite value, which counts as 0.
     cycles: int
     products: int  #: Multiply-accumulates, padding of the last beat of a group not counted.
     values: Reals | None  #: (vectors, channels) of what the hardware gave, if all of it came out.
@@ -109,7 +109,7 @@ def run(
         same = same & (marks == expected["nan"][: len(acc)])
     values = None
     if len(acc) == len(due):
-        values = _dequantized(np.where(marks, 0, acc), manifest["contract"]["lam"], weights, acts)
+        values = _dequantized(acc, manifest["contract"]["lam"], weights, acts)
     return Outcome(
         report=report,
         results=len(due),

@@ -53,7 +53,7 @@ def result_lines(layer: Layer, outcome: Outcome) -> Lines:
     if report.fault:
         lines.append(("", report.fault))
     if outcome.marked:
-        lines.append(("", f"{outcome.marked} sums met a non-finite value and count as 0"))
+        lines.append(("", f"{outcome.marked} sums met a non-finite value, which counts as 0"))
     rate = outcome.products / max(1, outcome.cycles)
     lines.append(
         (

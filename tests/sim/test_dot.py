@@ -12,6 +12,7 @@ from gen.cli import main
 from gen.emit import emit
 from gen.unit import discover
 from hw.pe.params import PEParams
+from sim.bench.check import Report
 from sim.runner import choose
 from sim.study import dot
 from sim.study.models import find_model
@@ -89,6 +90,32 @@ def test_parts_of_the_noise(capsys, layer):
     found = re.search(r"weights alone ([\d.]+) dB, activations alone ([\d.]+) dB", out)
     assert float(found[1]) == pytest.approx(decibel(weights, e2m1(weights, 16)), abs=0.06)
     assert float(found[2]) == pytest.approx(decibel(acts, int8(acts, 16)), abs=0.06)
+
+
+def test_scale_rule_of_the_weights(capsys, layer):
+    """With ``full`` the largest magnitude is 8 of int4, which +8 does not reach."""
+    path, weights = layer
+    words = ["--model", path, "--group", 48, "--lanes", 16, "--no-area", "--weights", "int4"]
+    *_, out = run(capsys, *words, "--scale", "full")
+    scale = np.abs(weights).max(axis=1, keepdims=True) / 8
+    quantised = np.clip(np.rint(weights / scale), -8, 7) * scale
+    found = re.search(r"weights alone ([\d.]+) dB", out)
+    assert float(found[1]) == pytest.approx(decibel(weights, quantised), abs=0.06)
+    assert "weights int4 (scale full)" in out
+
+
+def test_sums_that_met_a_non_finite_value(capsys, tmp_path):
+    """A bf16 activation of 2**16 or more is outside the window, in the first of three groups."""
+    acts = np.random.default_rng(3).standard_normal((9, K)).astype("<f4")
+    acts[:, 5] = 2.0**16
+    weights = np.random.default_rng(4).standard_normal((OUT, K)).astype("<f4")
+    path = write(tmp_path / "m.safetensors", {"embed_tokens.weight": acts, "w.weight": weights})
+    status, lines, _, out = run(
+        capsys, "--model", path, "--act", "bf16", "--group", 16, "--lanes", 16, "--no-area"
+    )
+    assert status == 0 and lines["bit-exact"].startswith(f"yes: {3 * OUT} of {3 * OUT} ")
+    assert lines["activations"] == "rows of embed_tokens.weight"
+    assert f"\n              {OUT} sums met a non-finite value, which counts as 0\n" in out
 
 
 PAIRS = [
@@ -244,6 +271,13 @@ def test_beats_end_with_every_group_and_pad_with_zero():
     a, w = decode_float(acts.fmt, acts.codes), decode_float(weights.fmt, weights.codes)
     due = np.stack([a[:, :4] @ w[:, :4].T, a[:, 4:] @ w[:, 4:].T], axis=-1)
     np.testing.assert_allclose(got, due)
+
+
+def test_a_broken_rule_of_transfer_is_no_pass():
+    for fault in (None, "a result too many"):
+        report = Report("icarus", 8, 2, fault=fault)
+        outcome = dot.Outcome(report, 2, 2, 0, 8, 8, np.zeros((1, 2)))
+        assert outcome.passed is (fault is None)
 
 
 def test_sqnr():
