@@ -49,7 +49,8 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
     """Measure every point and write the record. A pure function of each point: resumable."""
     points = list(itertools.product(WEIGHTS, ACTS, TARGETS, ARCHS))
     own = executor is None
-    executor = executor or concurrent.futures.ProcessPoolExecutor(int(os.environ.get("WORKERS", os.cpu_count() or 1)))
+    workers = int(os.environ.get("WORKERS", "0")) or os.cpu_count()
+    executor = executor or concurrent.futures.ProcessPoolExecutor(workers)
     try:
         futures = [executor.submit(measure, point) for point in points]
         areas: dict[str, list[float]] = {}
@@ -65,4 +66,3 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
     smaller = sum(shift_add <= multiply for multiply, shift_add in areas.values())
     print(f"{len(areas)} pairs; shift-add is no larger in {smaller}")
     return 0
-

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README's picture: area of a PE over weight formats, from ``hw/pe/areas.json``.
 
-``python -m benchmarks figure`` writes ``docs/pe_area.svg``, the same bytes from the same areas. Needs
-matplotlib (extra ``docs``).
+``python -m benchmarks figure`` writes ``docs/pe_area.svg``, the same bytes from the same areas.
+Needs matplotlib (extra ``docs``).
 """
 
 import json

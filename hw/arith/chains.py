@@ -50,7 +50,7 @@ def chained_sum(m: Module, width: int, addends: list[Addend], constant: int = 0)
         chains.append(_chain(m, width, terms[start : start + CHAIN], spare))
     while len(chains) > 1:
         pairs = [chains[k : k + 2] for k in range(0, len(chains), 2)]
-        chains = [_add(m, width, *p, spare) if len(p) == 2 else p[0] for p in pairs]
+        chains = [_add(m, width, p[0], p[1], spare) if p[1:] else p[0] for p in pairs]
     total = chains[0]
     while spare:
         weight, bit = spare.pop()

@@ -106,4 +106,4 @@ def build(params: PEParams) -> wiring.Component:
     }
     component.contract = {"lam": params.lam, "acc_bits": width, "max_k": params.max_k}
     component.notes = params.notes
-    return component  # type: ignore[no-any-return]
+    return component
