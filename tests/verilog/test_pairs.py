@@ -14,6 +14,7 @@ from sim.bench.exhaustive import ARCHS, Pair, chunks, compare, outputs
 from sim.golden.pe.operands import Operand
 
 UP_TO_8 = [name for name in CATALOGUE if parse(name).bits <= 8]
+TARGETS = ("gates", "xcup")
 LARGE = [("e4m3", "e4m3"), ("e5m2", "e4m3"), ("posit8_0", "posit8_0"), ("int8", "int8")]
 
 
@@ -28,19 +29,28 @@ def distinct(names: list[str]) -> list[str]:
     return list({_meaning(name): name for name in reversed(names)}.values())[::-1]
 
 
+def variants(pairs: list[tuple[str, str]]) -> list[Pair]:
+    """Each pair in both architectures, one built for gates and one for carry chains, in turns."""
+    return [
+        Pair(weight, act, arch, TARGETS[(number + turn) % 2])
+        for number, (weight, act) in enumerate(pairs)
+        for turn, arch in enumerate(ARCHS)
+    ]
+
+
 def small_pairs() -> list[Pair]:
     """Every two formats of at most 4 bits, each one the weight half of the time."""
     names = distinct([name for name in UP_TO_8 if parse(name).bits <= 4])
     found = []
     for (i, one), (j, other) in itertools.combinations_with_replacement(enumerate(names), 2):
         found.append((one, other) if (i + j) % 2 else (other, one))
-    return [Pair(weight, act, arch) for weight, act in found for arch in ARCHS]
+    return variants(found)
 
 
 def decoder_pairs() -> list[Pair]:
     """Each format beside one that is 0 or 1: a sign error of both operands cannot cancel."""
     pairs = [(name, "uint1") for name in UP_TO_8] + [("uint1", name) for name in UP_TO_8]
-    return [Pair(weight, act, arch) for weight, act in pairs for arch in ARCHS]
+    return variants(pairs)
 
 
 def wide_pairs() -> list[Pair]:
@@ -48,7 +58,7 @@ def wide_pairs() -> list[Pair]:
     wide = [name for name in UP_TO_8 if parse(name).bits > 4]
     pairs = [(name, "e2m1") for name in wide] + [("int3", name) for name in wide]
     pairs += [(name, "int8") for name in distinct(UP_TO_8) if parse(name).bits <= 4]
-    return [Pair(weight, act, arch) for weight, act in dict.fromkeys(pairs) for arch in ARCHS]
+    return variants(list(dict.fromkeys(pairs)))
 
 
 def deep_pairs() -> list[Pair]:
@@ -58,7 +68,7 @@ def deep_pairs() -> list[Pair]:
         for weight, act in itertools.product(names, repeat=2)
         if parse(weight).bits + parse(act).bits <= 16
     ]
-    return [Pair(weight, act, arch) for weight, act in pairs for arch in ARCHS]
+    return [Pair(*pair, arch, target) for pair in pairs for arch in ARCHS for target in TARGETS]
 
 
 def _sets(pairs: list[Pair], size: int) -> list[object]:
@@ -91,7 +101,7 @@ def test_5_to_8_bits(pairs: list[Pair], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("weight", "act"), LARGE)
 def test_8_by_8_bits(weight: str, act: str, tmp_path: Path) -> None:
-    hold([Pair(weight, act, arch) for arch in ARCHS], tmp_path)
+    hold([Pair(weight, act, arch, t) for arch in ARCHS for t in TARGETS], tmp_path)
 
 
 def test_the_lists_keep_their_promise() -> None:
@@ -120,7 +130,7 @@ def test_illegal_codes(name: str, code: int, value: int, tmp_path: Path) -> None
     The other operand is 1, in a format with room: sums beyond the width wrap.
     """
     for weight, act in ((name, "int4"), ("int4", name)):
-        pairs = [Pair(weight, act, arch) for arch in ARCHS]
+        pairs = [Pair(weight, act, arch, t) for arch in ARCHS for t in TARGETS]
         _, tables = outputs(pairs, tmp_path / weight)
         for pair, table in zip(pairs, tables, strict=True):
             assert table["p"][(code, 1) if weight == name else (1, code)] == value, str(pair)
