@@ -16,7 +16,7 @@ from typing import Any
 from fpga.report import report_unit
 from hw.pe.params import TARGETS
 
-__all__ = ["ACTS", "PATH", "WEIGHTS", "main"]
+__all__ = ["PATH", "PLACES", "WEIGHTS", "main", "measure"]
 
 PATH = Path(__file__).parents[1] / "hw" / "pe" / "areas.json"
 
@@ -25,7 +25,8 @@ WEIGHTS = (
     "e3m0 posit4_1 shift4 apot4 apot4_sp nf4 sf4 e2m1_sr e2m1_sp fp4_er+ fp4_ea+ flint4 "
     "int6 e2m3 e3m2 int8 e4m3 e5m2 posit8_0"
 ).split()
-ACTS = ("int8", "e4m3")
+#: (activation, target) of each weight.
+PLACES = (*(("int8", target) for target in TARGETS), ("e4m3", "gates"), ("e4m3", "xcup"))
 ARCHS = ("multiply", "shift-add")
 
 
@@ -37,17 +38,18 @@ def area_of(record: dict[str, Any]) -> float:
     return counts.get("LUT4eq", counts.get("LUT", counts.get("LUT4")))
 
 
-def measure(point: tuple[str, str, str, str]) -> float:
-    """Return the area of (weight, act, target, arch), without DSP blocks."""
-    weight, act, target, arch = point
+def measure(point: tuple[str, tuple[str, str], str], use_cache: bool = True) -> float:
+    """Return the area of (weight, (act, target), arch), without DSP blocks."""
+    weight, (act, target), arch = point
     parameters = {"format": weight, "act": act, "arch": arch, "core": "accumulate"}
     dsp = None if target == "gates" else False
-    return area_of(report_unit("pe", parameters, target, seeds=0, dsp=dsp))
+    record = report_unit("pe", parameters, target, seeds=0, dsp=dsp, use_cache=use_cache)
+    return area_of(record)
 
 
 def main(executor: concurrent.futures.Executor | None = None) -> int:
     """Measure every point and write the record. A pure function of each point: resumable."""
-    points = list(itertools.product(WEIGHTS, ACTS, TARGETS, ARCHS))
+    points = list(itertools.product(WEIGHTS, PLACES, ARCHS))
     own = executor is None
     workers = int(os.environ.get("WORKERS", "0")) or os.cpu_count()
     executor = executor or concurrent.futures.ProcessPoolExecutor(workers)
@@ -55,9 +57,10 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
         futures = [executor.submit(measure, point) for point in points]
         areas: dict[str, list[float]] = {}
         for number, (point, future) in enumerate(zip(points, futures, strict=True), 1):
-            areas.setdefault(" ".join(point[:3]), []).append(future.result())
+            weight, place, _ = point
+            areas.setdefault(" ".join((weight, *place)), []).append(future.result())
             if sys.stderr.isatty():
-                print(f"\r{number}/{len(points)} {' '.join(point):40}", end="", file=sys.stderr)
+                print(f"\r{number}/{len(points)} {weight:12}", end="", file=sys.stderr)
     finally:
         if own:
             executor.shutdown(cancel_futures=True)

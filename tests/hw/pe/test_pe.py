@@ -13,6 +13,7 @@ from gen.unit import discover
 from hw.pe.cells import Accumulate
 from hw.pe.pe import PE, PEParams, build
 from hw.spec.formats import CATALOGUE, parse
+from sim.golden import formats
 from sim.golden.pe import pe as golden
 
 
@@ -76,6 +77,43 @@ def test_latency_throughput_and_stalls(pipeline, pair, target):
         params, beats, ready=lambda: rng.random() < 0.4, valid=lambda: rng.random() < 0.5
     )
     assert results == want
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("weight", "act", "lanes", "k"),
+    [
+        ("int4", "int8", 1, 16),
+        ("int8", "int8", 4, 16),
+        ("e2m1", "e2m1", 3, 15),
+        ("e4m3", "e4m3", 2, 4),
+        ("posit8_0", "int8", 1, 7),
+        ("nf4", "int8", 4, 12),
+        ("ternary", "int8", 8, 128),
+        ("shift4", "uint8", 1, 5),
+    ],
+)
+def test_largest_sum_fits(weight, act, lanes, k, sign):
+    """Max_k products of the extreme operands come out exactly and need the width of the sheet."""
+    params = PEParams(format=weight, act=act, lanes=lanes, max_k=k)
+    operands = [parse(weight), parse(act)]
+    found = []
+    for fmt in operands:
+        codes = formats.legal_codes(fmt)
+        integers, nan = formats.decode(fmt, codes)
+        rows = zip(integers.tolist(), codes.tolist(), nan, strict=True)
+        found.append([(integer, code) for integer, code, bad in rows if not bad])
+    products = [(w * a, wc, ac) for w, wc in found[0] for a, ac in found[1]]
+    product, wcode, acode = max(products, key=lambda p: sign * p[0])
+    beats = {
+        "a": np.full((k // lanes, lanes), acode),
+        "w": np.full((k // lanes, lanes), wcode),
+        "last": np.arange(k // lanes) == k // lanes - 1,
+    }
+    (result,), _, _ = stream(params, beats, ready=lambda: True)
+    assert result == k * product
+    if abs(product) == operands[0].max_int * operands[1].max_int and sign > 0:
+        assert result.bit_length() + 1 == params.acc_width, "a narrower accumulator would do"
 
 
 def test_accumulate_holds_without_enable_and_resets():
