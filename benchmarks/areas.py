@@ -22,8 +22,7 @@ PATH = Path(__file__).parents[1] / "hw" / "pe" / "areas.json"
 
 WEIGHTS = (
     "binary int2 ternary bipolar2 shift2 int3 fp3_er+ fp3_ea+ int4 uint4 sm4 bipolar4 e1m2 e2m1 "
-    "e3m0 posit4_1 shift4 apot4 apot4_sp nf4 sf4 e2m1_sr e2m1_sp fp4_er+ fp4_ea+ flint4 "
-    "int6 e2m3 e3m2 int8 e4m3 e5m2 posit8_0"
+    "e3m0 posit4_1 shift4 apot4 nf4 e2m1_sr fp4_er+ e2m3 e3m2 int8 e4m3 e5m2 posit8_0"
 ).split()
 #: (activation, target) of each weight.
 PLACES = (*(("int8", target) for target in TARGETS), ("e4m3", "gates"), ("e4m3", "xcup"))
