@@ -174,7 +174,7 @@ def _bitmod(name: str, bits: str, kind: str, sign: str) -> Format:
 
 def _codebook(name: str, text: str) -> Format:
     shown = text if len(text) <= 40 else text[:37] + "..."
-    if not re.match(r"\s*[-+.\d]", text):
+    if not re.match(r"\s*[-+]?\.?\d", text, re.ASCII):
         try:
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -182,8 +182,11 @@ def _codebook(name: str, text: str) -> Format:
             raise ValueError(f"codebook file {shown!r} cannot be read: {reason}") from None
     words = [w for w in re.split(r"[\s,]+", text) if w]
     for word in words:
-        if len(word) > 40 or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", word, re.ASCII):
-            raise ValueError(f"codebook {shown!r}: {word[:40]!r} is not a number")
+        if len(word) > 80 or not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", word, re.ASCII):
+            raise ValueError(
+                f"codebook {shown!r}: {word[:40]!r} is not a number such as -2.5 "
+                "(a file whose name starts with a digit is written ./FILE)"
+            )
     values = [Fraction(w) for w in words]
     if len(values) not in [1 << n for n in range(1, 9)]:
         raise ValueError(
@@ -197,10 +200,18 @@ def _codebook(name: str, text: str) -> Format:
                 f"codebook {shown!r}: {word[:40]!r} is not a binary fraction of at most 32 bits"
             )
     table = tuple(int(v) for v in scaled)
-    canonical = ",".join(str(v) if v.denominator == 1 else str(float(v)) for v in values)
+    canonical = ",".join(map(_decimal, values))
     return TableFormat(
         f"codebook:{canonical}", (len(table) - 1).bit_length(), table, unit, source="given by user"
     )
+
+
+def _decimal(value: Fraction) -> str:
+    """Return the exact decimal text of a binary fraction."""
+    places = value.denominator.bit_length() - 1
+    digits = f"{abs(value.numerator) * 5**places:0{places + 1}d}"
+    whole, rest = digits[: len(digits) - places], digits[len(digits) - places :]
+    return f"{'-' if value < 0 else ''}{whole}{'.' if rest else ''}{rest}"
 
 
 def _within(name: str, bits: int, least: int, most: int) -> int:
@@ -225,18 +236,19 @@ _FIXED: dict[str, Callable[[], Format]] = {
     "e2m1_sp1": lambda: _special_e2m1("e2m1_sp1", Fraction(5, 2), _STUDENTS),
 }
 
+_N = r"(0|[1-9]\d{0,2})"  # one spelling for each number, so one name for each format
+
 _FAMILIES: list[tuple[str, Callable[..., Format]]] = [
-    (r"int(\d{1,3})", _int),
-    (r"uint(\d{1,3})", _uint),
-    (r"sm(\d{1,3})", _sm),
-    (r"bipolar(\d{1,3})", _bipolar),
+    (rf"int{_N}", _int),
+    (rf"uint{_N}", _uint),
+    (rf"sm{_N}", _sm),
+    (rf"bipolar{_N}", _bipolar),
     (r"e(\d)m(\d)(?:_(fn|ieee|fnuz|b11fnuz))?", _minifloat),
     (r"ue(\d)m(\d)", _unsigned_float),
-    (r"posit(\d{1,3})_(\d)", _posit),
-    (r"(shift|pot)(\d{1,3})", _power),
+    (rf"posit{_N}_(\d)", _posit),
+    (rf"(shift|pot){_N}", _power),
     (r"fp([34])_(er|ea)([+-])", _bitmod),
-    (r"razer([+-]\d{1,3}(?:\.5)?)", lambda n, v: _special_e2m1(n, Fraction(v), "RaZeR")),
-    (r"codebook:(.+)", _codebook),
+    (r"razer([+-](?:0|[1-9]\d?)(?:\.5)?)", lambda n, v: _special_e2m1(n, Fraction(v), "RaZeR")),
 ]
 
 #: The names that ``python -m gen formats`` lists; :func:`parse` knows more (the whole families).
@@ -259,19 +271,26 @@ CATALOGUE = (
 )
 
 
-@cache
 def parse(name: str) -> Format:
     """Return the format called ``name``.
 
     ``codebook:0,1,2,5`` and ``codebook:FILE`` (numbers between commas or white space) make one of
-    the user's own. Raises ``ValueError`` with one line that quotes the name.
+    the user's own; the format of a file is named by its values. Raises ``ValueError`` with one line
+    that quotes the name.
     """
+    kind, _, text = name.partition(":")
+    # Not from the cache: a file may change between two calls.
+    return _codebook(name, text) if kind == "codebook" and text else _parse(name)
+
+
+@cache
+def _parse(name: str) -> Format:
     if name in _FIXED:
         return _FIXED[name]()
     if name in _TABLES:
         return _TABLES[name]
     for pattern, make in _FAMILIES:
-        match = re.fullmatch(pattern, name, re.DOTALL)
+        match = re.fullmatch(pattern, name, re.ASCII | re.DOTALL)
         if match:
             return make(name, *match.groups())
     shown = name if len(name) <= 40 else name[:37] + "..."
