@@ -10,17 +10,21 @@ UNIT = Unit(
     build=build,
     golden="sim.golden.pe.pe",
     help={
-        "format": "weight format, or a family such as int with --bits (default: int4)",
+        "format": "weight format (`python -m gen formats` lists them), or a family such as int "
+        "with --bits (default: int4)",
         "bits": "width of the weight; alone it picks that width's default format",
         "act": "activation format",
-        "arch": "datapath: a real multiplier, shifts and adds, or the smaller of the two",
+        "arch": "datapath: a real multiplier, shifts and adds, or the smaller on record for the "
+        "target",
         "lanes": "products per beat",
         "max_k": "longest dot product, in products; sizes the accumulator",
-        "acc_bits": "accumulator width, if wider than needed",
-        "pipeline": "register stages before the accumulator",
-        "core": "streaming unit, bare accumulating cell, or combinational dot product",
-        "window": "LOW:HIGH: fixed-point window of a float activation; bf16 has -24:16",
-        "target": "technology that decides the structure, never the function",
+        "acc_bits": "accumulator width (default: the least that never overflows)",
+        "pipeline": "register stages before the accumulator, 0 to 3; each adds a cycle of latency",
+        "core": "streaming unit, bare accumulating cell, or combinational sum of one beat",
+        "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
+        "2^HIGH (default: -24:16 for bf16, none for others)",
+        "target": "what the logic is made for: gates get compressor trees, FPGAs adders on their "
+        "carry chains; auto picks the arch by areas on this target; the function is the same",
     },
     choices={
         "arch": ARCHS,

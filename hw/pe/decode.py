@@ -26,10 +26,10 @@ __all__ = ["Decoder", "Operand", "Window", "decode", "label_of"]
 
 @dataclass(frozen=True)
 class Window:
-    """Fixed-point view of a wide float: LSB ``2**low``, magnitudes below ``2**high``.
+    """Fixed-point view of a float with an exponent: LSB ``2**low``, magnitudes below ``2**high``.
 
     A magnitude is truncated toward zero to a multiple of the LSB; one that reaches ``2**high``
-    counts as non-finite.
+    counts as non-finite. ``high`` must be above ``1 - bias``, so that no subnormal reaches it.
     """
 
     low: int

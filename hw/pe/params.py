@@ -57,6 +57,8 @@ class PEParams:
             raise ValueError(f"max_k must be at least lanes, {self.lanes}, not {self.max_k}")
         if self.core == "dot" and self.pipeline:
             raise ValueError(f"pipeline must be 0 where core is dot, not {self.pipeline}")
+        if self.core == "dot" and self.acc_bits is not None:
+            raise ValueError(f"acc_bits must not be given where core is dot, not {self.acc_bits}")
         if self.acc_bits is not None:
             _within("acc_bits", self.acc_bits, self.exact_bits, 4096)
         _ = self.act_window
@@ -79,11 +81,18 @@ class PEParams:
             return None
         if not isinstance(fmt, FloatFormat) or fmt.special is not None:
             raise ValueError(f"window must not be given with act {fmt.name!r}: it is no float")
+        if not fmt.exp_bits:
+            raise ValueError(f"window must not be given with act {fmt.name!r}: it has no exponent")
         match = re.fullmatch(r"(-?\d{1,3}):(-?\d{1,3})", text, re.ASCII)
         if not match or not 1 <= int(match[2]) - int(match[1]) <= 256:
             raise ValueError(
                 f"window must be LOW:HIGH with LOW below HIGH by at most 256, such as -24:16, "
                 f"not {text[:20]!r}"
+            )
+        if int(match[2]) <= 1 - fmt.bias:
+            raise ValueError(
+                f"window must have HIGH above {1 - fmt.bias}, the least exponent of {fmt.name}, "
+                f"not {text!r}"
             )
         return Window(int(match[1]), int(match[2]))
 
@@ -152,7 +161,7 @@ class PEParams:
             low, high = self.act_window.low, self.act_window.high
             notes.append(
                 f"{self.act} activations are truncated toward zero to multiples of 2**{low}; "
-                f"a magnitude of 2**{high} or more sets nan (--window {low}:{high})"
+                f"a magnitude of 2**{high} or more sets nan (--window={low}:{high})"
             )
         return tuple(notes)
 
