@@ -38,9 +38,6 @@ def _generate(unit: Unit, args: argparse.Namespace) -> int:
     from gen.emit import emit, manifest_text
 
     text, manifest = emit(unit, cli.params_from(args, unit), args.name)
-    if args.show:
-        sys.stdout.write(_show(unit, manifest))
-        return 0
     with cli.write_files(args.output) as write:
         if args.output:
             from gen.bundle import bundle
@@ -49,20 +46,27 @@ def _generate(unit: Unit, args: argparse.Namespace) -> int:
                 write(args.output / name, content)
         if args.manifest:
             write(args.manifest, manifest_text(manifest))
-    if not args.output:
-        sys.stdout.write(text)
+    if args.show or not args.output:
+        sys.stdout.write(_show(unit, manifest) if args.show else text)
     return 0
 
 
 def _unit_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--name", metavar="MODULE", help="Verilog module name")
-    group.add_argument("--manifest", type=Path, metavar="FILE", help="also write the manifest")
+    group.add_argument(
+        "--name", metavar="MODULE", help="Verilog module name (default: that of the unit)"
+    )
+    group.add_argument(
+        "--manifest", type=Path, metavar="FILE",
+        help="also write the manifest: ports, widths, latency, as JSON",
+    )  # fmt: skip
     group.add_argument(
         "-o", "--output", type=Path, metavar="DIR",
         help="write the whole bundle: Verilog, manifest, FuseSoC core, smoke test",
     )  # fmt: skip
-    group.add_argument("--show", action="store_true", help="print widths and ports, no Verilog")
+    group.add_argument(
+        "--show", action="store_true", help="print widths and ports instead of Verilog"
+    )
 
 
 def _list(args: argparse.Namespace) -> int:

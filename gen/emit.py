@@ -22,19 +22,43 @@ __all__ = ["SCHEMA", "check_module_name", "emit", "manifest_text"]
 
 SCHEMA = 1  #: Version of the manifest's layout.
 
+# Every keyword of IEEE 1800-2017, Annex B.
 _RESERVED = frozenset(
-    "always and assign begin buf case default else end endcase endmodule for function if initial "
-    "inout input integer module nand negedge nor not or output parameter posedge reg signed task "
-    "wait while wire xnor xor logic bit byte int do this new class package program property "
-    "real time tri static string struct type union unique var void return ref rand pure".split()
+    "accept_on alias always always_comb always_ff always_latch and assert assign assume "
+    "automatic before begin bind bins binsof bit break buf bufif0 bufif1 byte case casex casez "
+    "cell chandle checker class clocking cmos config const constraint context continue cover "
+    "covergroup coverpoint cross deassign default defparam design disable dist do edge else end "
+    "endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup "
+    "endinterface endmodule endpackage endprimitive endprogram endproperty endsequence "
+    "endspecify endtable endtask enum event eventually expect export extends extern final "
+    "first_match for force foreach forever fork forkjoin function generate genvar global highz0 "
+    "highz1 if iff ifnone ignore_bins illegal_bins implements implies import incdir include "
+    "initial inout input inside instance int integer interconnect interface intersect join "
+    "join_any join_none large let liblist library local localparam logic longint macromodule "
+    "matches medium modport module nand negedge nettype new nexttime nmos nor noshowcancelled "
+    "not notif0 notif1 null or output package packed parameter pmos posedge primitive priority "
+    "program property protected pull0 pull1 pulldown pullup pulsestyle_ondetect "
+    "pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg "
+    "reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always "
+    "s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal "
+    "showcancelled signed small soft solve specify specparam static string strong strong0 "
+    "strong1 struct super supply0 supply1 sync_accept_on sync_reject_on table tagged task this "
+    "throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior "
+    "trireg type typedef union unique unique0 unsigned until until_with untyped use uwire var "
+    "vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard wire with "
+    "within wor xnor xor".split()
 )
 
 
 def check_module_name(name: str) -> str:
-    """Return ``name`` if it is a Verilog identifier; raise ``ValueError`` if not."""
+    """Return ``name`` if it is a Verilog identifier; raise ``ValueError`` if not.
+
+    Keywords of SystemVerilog count as well: most tools read every file as that.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) or name in _RESERVED:
         raise ValueError(
-            f"name must be a Verilog identifier of at most 64 characters, not {name[:70]!r}"
+            "name must be a Verilog identifier of at most 64 characters and no keyword, "
+            f"not {name[:70]!r}"
         )
     return name
 
@@ -92,8 +116,7 @@ class _Emission:
         fragment = Fragment.get(cell, self)
         self._open.pop()
         ports = {p.name: _directed(p) for p in flat_ports(cell)}
-        text, _ = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
-        self.modules[name] = text
+        text = self._converted(fragment, ports, name)
         return set(re.findall(r"^  wire .*\b(?:input|output) \d+ .*\\(\w+)$", text, re.M))
 
     def top(self, component: wiring.Component, name: str) -> None:
@@ -102,7 +125,16 @@ class _Emission:
             return
         top = _Top(component)
         fragment = Fragment.get(top, self)
-        self.modules[name], _ = rtlil.convert_fragment(fragment, top.ports, name, emit_src=False)
+        self._converted(fragment, top.ports, name)
+
+    def _converted(self, fragment: Any, ports: dict[str, Any], name: str) -> str:
+        text, _ = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+        # Amaranth calls a submodule "top.part", which Verilog has to escape.
+        text = re.sub(
+            r"^(?:module|  cell) \\\S+", lambda m: m[0].replace(".", "_"), text, flags=re.M
+        )
+        self.modules[name] = text
+        return text
 
 
 def _directed(port: Port) -> tuple[Value, Any]:
@@ -126,7 +158,12 @@ def command_line(unit: Unit, params: Any, module: str) -> str:
         if value is None or (value == field.default and not field.metadata.get("always")):
             continue
         option = "--" + field.name.replace("_", "-")
-        words += [option] if value is True else [option, str(value)]
+        if value is True:
+            words.append(option)
+        elif str(value).startswith("-"):  # argparse would take it for an option
+            words.append(f"{option}={value}")
+        else:
+            words += [option, str(value)]
     if module != unit.name.replace("-", "_"):
         words += ["--name", module]
     return shlex.join(words)
@@ -135,10 +172,13 @@ def command_line(unit: Unit, params: Any, module: str) -> str:
 def emit(unit: Unit, params: Any, module: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return the Verilog text and the manifest of ``unit`` built with ``params``.
 
-    Raises ``ValueError`` for a ``module`` name that is no Verilog identifier.
+    Raises ``ValueError`` for a ``module`` name that is no Verilog identifier or is that of a port.
     """
     module = check_module_name(module or unit.name.replace("-", "_"))
     component = unit.build(params)
+    if module in (*_clock_names(component), *(p.name for p in flat_ports(component))):
+        component._MustUse__used = True  # or Amaranth would complain that it is not
+        raise ValueError(f"name must not be that of a port, {module!r}: Verilator refuses it")
     emission = _Emission(module)
     emission.top(component, module)
     body = yosys.to_verilog("\n".join(emission.modules.values()))

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from hypothesis import example, given, settings
@@ -67,6 +68,33 @@ def test_bits_alone_pick_a_format_and_say_so(capsys):
     assert family.split("module pe", 1)[1] == out.split("module pe", 1)[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--act", "bf16", "--window=-10:8"],
+        ["--format", "codebook:0,-0.0000152587890625", "--name", "m"],
+        ["--bits", "2", "--core", "dot", "--target", "ecp5"],
+    ],
+)
+def test_the_command_in_the_header_makes_the_same_text(capsys, options):
+    _, out, _ = run(capsys, "pe", *options)
+    command = re.search(r"^// Made by: python -m gen (.*)$", out, re.M)[1]
+    assert run(capsys, *shlex.split(command)) == (0, out, "")
+
+
+def test_help_tells_every_default(capsys):
+    _, out, _ = run(capsys, "pe", "--help")
+    for option, default in (("pipeline", "0"), ("lanes", "1"), ("act", "int8")):
+        assert re.search(rf"--{option} .*?\(default: {default}\)", out, re.S)
+
+
+def test_show_and_a_manifest(capsys, tmp_path):
+    file = tmp_path / "m.json"
+    status, out, _ = run(capsys, "pe", "--show", "--manifest", str(file))
+    assert status == 0 and "endmodule" not in out
+    assert json.loads(file.read_text())["module"] == "pe"
+
+
 def test_show_prints_no_verilog(capsys):
     status, out, _ = run(capsys, "pe", "--format", "e2m1", "--show")
     assert status == 0 and "endmodule" not in out
@@ -99,6 +127,12 @@ BAD = [
     (["pe", "--act", "bf16", "--window", "up"], "LOW:HIGH"),
     (["pe", "--name", "2pe"], "'2pe'"),
     (["pe", "--name", "module"], "'module'"),
+    (["pe", "--name", "interface"], "'interface'"),
+    (["pe", "--name", "o_acc"], "'o_acc'"),
+    (["pe", "--name", "clk"], "'clk'"),
+    (["pe", "--core", "dot", "--acc-bits", "30"], "acc_bits must not be given where core is dot"),
+    (["pe", "--act", "e0m4", "--window=-4:4"], "'e0m4': it has no exponent"),
+    (["pe", "--act", "e4m3", "--window=-20:-6"], "HIGH above -6"),
     (["pe", "--format", "codebook:0,1,2"], "has 3 values"),
     (["pe", "--format", "codebook:0,1,x,3"], "'x' is not a number"),
     (["pe", "--format", "codebook:no/such/file"], "cannot be read"),

@@ -82,7 +82,7 @@ def test_output_is_deterministic_and_names_no_machine(unit, case, tmp_path):
 def test_manifest_tells_the_truth(unit, case):
     text, manifest = built(unit, case)
     assert manifest["sha256"] == hashlib.sha256(text.encode()).hexdigest()
-    assert manifest["modules"] == re.findall(r"^module (\w+)", text, re.M)
+    assert manifest["modules"] == re.findall(r"^\s*module ([^\s(]+)", text, re.M)
     assert len(set(manifest["modules"])) == len(manifest["modules"])
     header = re.search(r"^module dut\((.*?)\);", text, re.M | re.S)
     assert [p["name"] for p in manifest["ports"]] == header[1].split(", ")

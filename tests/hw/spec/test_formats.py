@@ -13,7 +13,9 @@ def test_names_of_the_catalogue_are_names():
     assert all(parse(name).name == name for name in CATALOGUE)
 
 
-@pytest.mark.parametrize("name", ["int04", "int\u0664", "posit08_1", "razer+05", "e\uff12m1", "codebook:"])
+@pytest.mark.parametrize(
+    "name", ["int04", "int\u0664", "posit08_1", "razer+05", "e\uff12m1", "codebook:"]
+)
 def test_each_format_has_one_spelling(name):
     with pytest.raises(ValueError, match="unknown format"):
         parse(name)
