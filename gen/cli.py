@@ -70,7 +70,8 @@ def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
     group = parser.add_argument_group(f"parameters of {unit.name}")
     for field in dataclasses.fields(unit.params):
         option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
-        default = "" if field.default in (None, False) else f" (default: {field.default})"
+        silent = field.default is None or field.default is False  # 0 is a default to tell
+        default = "" if silent else f" (default: {field.default})"
         text = (unit.help[field.name] + default).replace("%", "%%")
         if kind is bool:
             group.add_argument(option, action="store_true", help=text)
