@@ -19,8 +19,8 @@ def _show(unit: Unit, manifest: dict[str, Any]) -> str:
     """Return what a person wants to know of a unit before having it."""
     timing = f"{manifest['latency']} cycles, {manifest['beats_per_cycle']} beats per cycle"
     lines = [f"{unit.name}: {unit.summary}", *manifest["notes"]]
-    lines += [f"  {name:12} {value}" for name, value in manifest["parameters"].items()]
-    lines += [f"  {name:12} {value}" for name, value in manifest["contract"].items()]
+    facts = {**manifest["parameters"], **manifest["contract"]}
+    lines += [f"  {name:12} {value}" for name, value in facts.items() if value is not None]
     if manifest["clock"]:
         lines.append(f"  {'latency':12} {timing}")
     lines.append("ports:")

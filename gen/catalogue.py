@@ -90,8 +90,9 @@ def formats_text(as_json: bool) -> str:
         )
     lines += [
         "",
-        "Also: any eEmM and ueEmM of 3 to 8 bits, with _ieee, _fn or _fnuz; uint and sm of up to",
-        "16 bits; positN_ES of up to 16 bits; shiftN, potN; razer+V, razer-V;",
+        "Also: any ueEmM and eEmM of 3 to 8 bits, the latter with _ieee, _fn or _fnuz where E is 2",
+        "or more; uint and sm of up to 16 bits; positN_ES of 3 to 16 bits with ES up to 3; shiftN",
+        "and potN of 2 to 6 bits; razer+V and razer-V, V a multiple of 0.5 up to 32;",
         "codebook:V,V,... and codebook:FILE with 2 to 256 values.",
     ]
     return "\n".join(lines) + "\n"

@@ -23,9 +23,7 @@ def _label(kind: str, params: PEParams) -> str:
     return f"{kind}_{formats}{window}_{arch}_l{params.lanes}{structure}"
 
 
-def _operands(
-    m: Module, params: PEParams, a: Value, w: Value, suffix: str = ""
-) -> list[tuple[Operand, Operand]]:
+def _operands(m: Module, params: PEParams, a: Value, w: Value) -> list[tuple[Operand, Operand]]:
     """Return (weight, activation) of every lane."""
     weight, act = params.weight_format, params.act_format
     return [

@@ -47,6 +47,12 @@ class PEParams:
             if getattr(self, name) not in allowed:
                 text = ", ".join(allowed)
                 raise ValueError(f"{name} must be one of {text}, not {getattr(self, name)!r}")
+        for name in ("format", "act", "window"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "act"):
+                raise ValueError(f"{name} must be a text, not {value!r}")
+        if self.bits is not None:
+            _within("bits", self.bits, 1, 16)
         if self.format is not None and self.format.startswith("codebook:"):
             object.__setattr__(self, "format", parse(self.format).name)
         if self.act.startswith("codebook:"):
