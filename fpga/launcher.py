@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from fpga import tools
+from gen.cli import guarded
 
 __all__ = ["main", "translate"]
 
@@ -38,4 +39,4 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded("ERROR", lambda: main(sys.argv[1:])))

@@ -8,6 +8,7 @@ folder of its files, with relative names.
 import contextlib
 import fcntl
 import functools
+import hashlib
 import importlib.util
 import os
 import re
@@ -27,7 +28,9 @@ __all__ = [
     "ToolError",
     "ToolTimeout",
     "cache_folder",
+    "call",
     "find",
+    "prepare",
     "require",
     "run",
     "version",
@@ -170,16 +173,22 @@ def _version(name: str, where: Path) -> str | None:
     return found[0].rstrip(".") if found else None
 
 
+def prepare(name: str) -> Path:
+    """Return where tool ``name`` is, ready for many calls at once; see :func:`require`."""
+    where = require(name)
+    if TOOLS[name].wasm:
+        _prepare(name, where, os.environ.get("YOWASP_CACHE_DIR", ""))
+    return where
+
+
 def run(name: str, arguments: Sequence[str], folder: Path, *, timeout: float) -> str:
     """Run tool ``name`` inside ``folder`` and return what it printed.
 
     Raises :class:`ToolError` when it is missing or fails, with the tool's own first complaint, and
     :class:`ToolTimeout` when it takes longer than ``timeout`` seconds.
     """
-    where = require(name)
-    if TOOLS[name].wasm:
-        _prepare(name, where, os.environ.get("YOWASP_CACHE_DIR", ""))
-    status, text = _call([str(where), *arguments], folder, timeout)
+    where = prepare(name)
+    status, text = call([str(where), *arguments], folder, timeout)
     if status is None:
         raise ToolTimeout(f"{name} took longer than {timeout:g} s and was stopped")
     if status:
@@ -187,33 +196,47 @@ def run(name: str, arguments: Sequence[str], folder: Path, *, timeout: float) ->
     return text
 
 
-def _call(command: list[str], folder: Path, timeout: float) -> tuple[int | None, str]:
-    """Return exit status (``None``: out of time) and output, both streams together."""
-    # Inside `folder` so that nothing is left behind when the tool has to be killed.
-    environment = {**os.environ, "TMPDIR": str(folder.resolve())}
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
+def call(command: Sequence[str], folder: Path, timeout: float) -> tuple[int | None, str]:
+    """Run ``command`` inside ``folder``; return exit status and output, both streams together.
+
+    The status is ``None`` if ``timeout`` seconds were not enough. However this ends, neither a
+    process that the command has started nor a temporary file is left.
+    """
+    with (
+        # A tool that has to be killed does not clear up.
+        tempfile.TemporaryDirectory(
+            prefix=".tmp-", dir=folder.resolve(), ignore_cleanup_errors=True
+        ) as scratch,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "TMPDIR": scratch},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        ) as process,
+    ):
         try:
             text, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.communicate(timeout=2)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _stop(process)
             return None, ""
         except BaseException:
-            process.kill()
+            _stop(process)
             raise
         return process.returncode, text
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it has started, politely at first."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=2)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _complaint(text: str) -> str:
@@ -226,13 +249,14 @@ def _complaint(text: str) -> str:
 
 
 @functools.cache
-def _prepare(name: str, where: Path, _cache: str) -> None:
+def _prepare(name: str, where: Path, cache: str) -> None:
     """Let one process alone make the tool's first call.
 
-    That call compiles the tool into a cache file which it writes in place; a second process that
-    reads the file meanwhile would crash.
+    That call compiles the tool into a file of the folder ``cache`` (empty: the usual one), written
+    in place; a second process that reads the file meanwhile would crash.
     """
-    stamp = f"{TOOLS[name].package}-{where.name}-{version(name)}.ready"
+    other = f"-{hashlib.sha256(os.fsencode(cache)).hexdigest()[:16]}" if cache else ""
+    stamp = f"{TOOLS[name].package}-{where.name}-{version(name)}{other}.ready"
     folder = cache_folder() / "tools"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -242,5 +266,5 @@ def _prepare(name: str, where: Path, _cache: str) -> None:
     with lock, tempfile.TemporaryDirectory() as scratch:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
-        if not lock.read() and _call([str(where), "--version"], Path(scratch), 600)[0] is not None:
+        if not lock.read() and call([str(where), "--version"], Path(scratch), 600)[0] is not None:
             lock.write("ready\n")

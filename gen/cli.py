@@ -12,7 +12,9 @@ import dataclasses
 import importlib
 import os
 import pkgutil
+import signal
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ __all__ = [
     "Parser",
     "add_unit_options",
     "add_units",
+    "guarded",
     "main",
     "params_from",
     "real_type",
@@ -150,8 +153,19 @@ def main(package: str, description: str, argv: list[str] | None = None) -> int:
     return guarded(f"python -m {package} {args.command}", lambda: modules[args.command].run(args))
 
 
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def guarded(prog: str, run: Callable[[], int]) -> int:
-    """Run a command; turn what the user did wrong into one line and exit status 2."""
+    """Run a command; turn what the user did wrong into one line and exit status 2.
+
+    So is what the system refuses, such as room on a full disk. To be terminated is the same as to
+    be interrupted: what was begun is cleared up.
+    """
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = run()
         sys.stdout.flush()
@@ -163,6 +177,13 @@ def guarded(prog: str, run: Callable[[], int]) -> int:
         # The reader has what it wanted; keep Python from complaining again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename!r}: " if error.filename else ""
+        print(f"{prog}: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

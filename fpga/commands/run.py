@@ -102,13 +102,23 @@ def _parameters(args: argparse.Namespace, kind: Any) -> Any:
 
 
 def _codes(path: str) -> Any:
+    import zipfile
+    import zlib
+
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["a"], arrays["w"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            codes = arrays["a"], arrays["w"]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"codes {path!r} must be an .npz file with a and w: {error}") from None
+    for name, array in zip("aw", codes, strict=True):
+        if array.dtype.kind not in "iu" or array.ndim != 2 or array.size == 0:
+            raise ValueError(
+                f"{name} of codes {path!r} must be integers of shape (rows, k), not "
+                f"{array.dtype} of shape {array.shape}"
+            )
+    return codes
 
 
 def _transport(args: argparse.Namespace) -> Any:

@@ -30,7 +30,7 @@ class MmioTransport:
             raise ValueError(f"memory {path!r} cannot be opened: {reason}") from None
         try:
             self._map = mmap.mmap(file, size, offset=offset)
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ValueError(f"memory {path!r} cannot be mapped at {offset:#x}: {error}") from None
         finally:
             os.close(file)

@@ -2,7 +2,7 @@
 """Cocotb side of the stream bench: feeds every input stream, drains every output stream.
 
 Runs inside the simulator. What to do stands in the JSON file that ``BITLOOM_JOB`` names (written by
-:mod:`sim.bench.stream`); what was seen goes to the file ``BITLOOM_SEEN``. The values of results are
+:mod:`sim.bench.check`); what was seen goes to the file ``BITLOOM_SEEN``. The values of results are
 not judged here, the rules of transfer are.
 """
 

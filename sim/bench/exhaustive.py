@@ -164,7 +164,7 @@ def _run(source: Path, folder: Path, loop: int, engine: str | None) -> NDArray[n
 
 
 def _integers(bits: NDArray[np.uint8], signed: bool) -> NDArray[Any]:
-    """Return the integers whose bits lie along the last axis; -1 bits marks an X: see there."""
+    """Return the integers whose bits lie along the last axis. Raises ``ValueError`` for an X."""
     width = bits.shape[-1]
     if bits.max(initial=0) > 1:
         raise ValueError("an output is X")

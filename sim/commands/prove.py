@@ -29,7 +29,7 @@ def _own(parser: argparse.ArgumentParser) -> None:
         "--work", metavar="DIR", help="keep the harness, the model and any counterexample there"
     )
     group.add_argument(
-        "--seconds", default="300", metavar="N", help="give up after so long (default: 300)"
+        "--seconds", default="300", metavar="N", help="longest time of each solver (default: 300)"
     )
 
 

@@ -94,6 +94,10 @@ def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
         (["--port", "/no/tty", "--core", "dot"], "core must be stream behind registers, not 'dot'"),
         (["--port", "/no/tty", "--codes", "/no.npz"], "codes '/no.npz' must be an .npz file"),
         (["--memory", "/dev/null", "--address", "x"], "address must be a number, not 'x'"),
+        (
+            ["--memory", __file__, "--address", f"{1 << 80}"],
+            f"memory {__file__!r} cannot be mapped",
+        ),
         (["--port", "/no/tty", "--timeout", "nan"], "timeout must be a positive number, not nan"),
     ],
 )
@@ -102,6 +106,29 @@ def test_bad_arguments(argv, message, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"python -m fpga run: {message}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (np.zeros((2, 3)), "a of codes {!r} must be integers of shape (rows, k), not float64"),
+        (np.array([["1"]]), "a of codes {!r} must be integers of shape (rows, k), not <U1"),
+        (np.zeros((0, 3), int), "a of codes {!r} must be integers of shape (rows, k), not int64"),
+        (np.zeros(3, int), "a of codes {!r} must be integers of shape (rows, k), not int64"),
+        (b"PK\3\4", "codes {!r} must be an .npz file with a and w: "),
+    ],
+)
+def test_codes_that_are_none(a, message, tmp_path, capsys):
+    path = tmp_path / "codes.npz"
+    if isinstance(a, bytes):
+        path.write_bytes(a)
+    else:
+        np.savez(path, a=a, w=a)
+    assert run("--port", "/no/tty", "--codes", str(path)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"python -m fpga run: {message.format(str(path))}")
+    assert err.count("\n") == 1
 
 
 def test_a_device_with_other_parameters(capsys):

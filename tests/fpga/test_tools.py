@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding and running external tools, with stand-ins whose behaviour is known."""
 
+import os
 import re
+import signal
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,11 +92,56 @@ def test_failure_is_the_first_complaint(stand_in, tmp_path, body, complaint):
 @pytest.mark.parametrize("deaf", [False, True])
 def test_endless_tool_is_stopped(stand_in, tmp_path, deaf):
     """Even one that ignores the first, polite signal."""
-    ignore = "signal.signal(signal.SIGINT, signal.SIG_IGN); " if deaf else ""
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " if deaf else ""
     stand_in(f"import signal, time; {ignore}time.sleep(5); open('late', 'w')")
     with pytest.raises(tools.ToolTimeout, match=r"^probe took longer than 0.5 s and was stopped$"):
         tools.run("probe", [], tmp_path, timeout=0.5)
     assert not (tmp_path / "late").exists()
+
+
+_PARENT = """
+import os, subprocess, sys, tempfile
+tempfile.mkdtemp()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+with open("part", "w") as file:
+    file.write(str(child.pid))
+os.rename("part", "child")
+child.wait()
+"""
+
+
+def _gone(process: int) -> bool:
+    """Whether the process ends within seconds; one that nobody has waited for counts as ended."""
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_interruption_leaves_nothing(stand_in, tmp_path, end):
+    """Neither the processes of a tool nor its temporary files."""
+    path, work = stand_in(_PARENT), tmp_path / "work"
+    work.mkdir()
+    program = (
+        "from pathlib import Path; from gen.cli import guarded; from fpga.tools import call; "
+        f"guarded('test', lambda: call([{str(path)!r}], Path(), 60)[0])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=work, env=environment, stderr=subprocess.PIPE) as process:
+        while not (work / "child").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(end)
+        assert process.communicate()[1] == b"test: interrupted\n"
+    assert _gone(int((work / "child").read_text()))
+    assert [file.name for file in work.iterdir()] == ["child"]
 
 
 def test_cache_folder_follows_the_user(monkeypatch, tmp_path):

@@ -17,6 +17,7 @@ from hw.pe.params import PEParams
 from hw.spec.pe_registers import ERROR_FLAGS
 from sim.board import BAUD
 from sim.golden.pe import pe as golden
+from sim.runner import SimulationError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,11 +70,23 @@ def test_the_command_of_the_user(capsys):
     assert capsys.readouterr().out.startswith("PASS: ")
 
 
-def test_an_interrupted_board_ends_well():
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_board_that_ends_leaves_nothing(end, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with board() as (path, process):
-        assert path.startswith("/dev/")
-        process.send_signal(signal.SIGINT)
+        assert path.startswith("/dev/") and list(tmp_path.iterdir())
+        process.send_signal(end)
         assert process.wait(60) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_simulator_that_is_killed(tmp_path, capsys, monkeypatch):
+    def dies(*_, **__):
+        raise SimulationError("on icarus, it died", "icarus")
+
+    monkeypatch.setattr("sim.board.simulate", dies)
+    assert main("sim", "", ["board"]) == 1
+    assert capsys.readouterr() == ("", "python -m sim board: on icarus, it died\n")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +95,7 @@ def test_an_interrupted_board_ends_well():
         (["--baud", "7"], "python -m sim board: baud must be at least 2000"),
         (["--clock-hz", "1000"], "python -m sim board: baud must be at most 125 for clock_hz 1000"),
         (["--format", "x"], "python -m sim board: unknown format 'x'"),
+        (["--waves", __file__], f"python -m sim board: {__file__!r}: File exists"),
     ],
 )
 def test_bad_arguments(argv, message, capsys):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fpga.tools import ToolError
 from sim.bench import exhaustive
 from sim.bench.exhaustive import Pair, chunks, compare
 from sim.bench.netlist import Netlist
@@ -49,7 +50,7 @@ def test_registers_are_refused(tmp_path: Path) -> None:
 def test_text_that_does_not_parse(tmp_path: Path) -> None:
     source = tmp_path / "small.v"
     source.write_text("module small(input c; endmodule")
-    with pytest.raises(RuntimeError, match=r"small\.v:1"):
+    with pytest.raises(ToolError, match=r"small\.v:1"):
         Netlist.read([source], "small", tmp_path)
 
 

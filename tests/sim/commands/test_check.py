@@ -62,6 +62,21 @@ def test_waves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(waves) in capsys.readouterr().out
 
 
+def test_no_waves_of_what_cannot_be_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No empty files; one that was there stays."""
+    suffix = ".fst" if choose() == "icarus" else ".vcd"
+    kept, new, wrong = tmp_path / f"kept{suffix}", tmp_path / f"new{suffix}", tmp_path / "wrong.v"
+    kept.write_text("earlier")
+    wrong.write_text("module other; endmodule\n")
+    for waves in (kept, new):
+        assert sim("check", "pe", *FAST, "--verilog", str(wrong), "--waves", str(waves)) == 1
+    assert {file.name for file in tmp_path.iterdir()} == {kept.name, wrong.name}
+    assert kept.read_text() == "earlier"
+    assert capsys.readouterr().out.startswith("FAIL  pe: ")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -97,6 +112,7 @@ def test_prove(capsys: pytest.CaptureFixture[str]) -> None:
         (["--core", "dot"], "one stream each way"),
         (["--seconds", "0"], "seconds must be an integer from 1"),
         (["--work", "/dev/null/x"], "cannot write '/dev/null/x'"),
+        (["--work", "/proc/self"], "'/proc/self/pe.v': No such file"),
     ],
 )
 def test_prove_bad_input(
