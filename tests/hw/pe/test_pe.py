@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from gen.emit import emit
 from gen.unit import discover
 from hw.pe.cells import Accumulate
-from hw.pe.pe import PE, PEParams, build
+from hw.pe.pe import PE, PEParams
 from hw.spec.formats import CATALOGUE, parse
 from sim.golden import formats
 from sim.golden.pe import pe as golden
@@ -161,7 +161,9 @@ def test_streaming_unit_is_the_cell_plus_its_handshake():
     assert len(registers) == 2
 
 
-def test_build_says_what_the_manifest_needs():
-    component = build(PEParams(format="e2m1", act="e4m3", lanes=2))
-    assert component.contract == {"lam": -10, "acc_bits": 31, "max_k": 256}
-    assert component.number_formats["i_w"] == {"format": "e2m1", "lanes": 2}
+def test_the_manifest_says_what_the_numbers_mean():
+    _, manifest = emit(discover()["pe"], PEParams(format="e2m1", act="e4m3", lanes=2))
+    assert manifest["contract"] == {"lam": -10, "acc_bits": 31, "max_k": 256}
+    ports = {port["name"]: port for port in manifest["ports"]}
+    assert (ports["i_w"]["format"], ports["i_w"]["lanes"]) == ("e2m1", 2)
+    assert (ports["o_acc"]["format"], ports["o_acc"]["lam"]) == ("int31", -10)
