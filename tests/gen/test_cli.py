@@ -2,8 +2,12 @@
 """The command line as its user meets it: what it prints, and what it says to bad input."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -28,6 +32,21 @@ def test_without_arguments_it_lists_the_units(capsys):
     status, out, err = run(capsys)
     assert (status, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == list(discover())
+
+
+def test_without_a_cache_folder(tmp_path):
+    """As for users without a home."""
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "gen", "pe", "--format", "int2"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "module pe(" in done.stdout
 
 
 def test_list_for_tools(capsys):

@@ -45,6 +45,12 @@ def test_second_build_copies(compiler: str) -> None:
     assert not [name for name in os.listdir("cache") if not name.endswith(".o")]
 
 
+def test_a_cache_that_cannot_be_written(compiler: str) -> None:
+    Path("cache").write_text("a file, no folder")
+    assert main("cache", [compiler, "-c", "-o", "a.o", "verilated.cpp"]) == 0
+    assert Path("a.o").exists()
+
+
 def test_key(compiler: str) -> None:
     main("cache", [compiler, "-c", "-o", "a.o", "verilated.cpp"])
     main("cache", [compiler, "-O2", "-c", "-o", "a.o", "verilated.cpp"])
