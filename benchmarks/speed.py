@@ -36,7 +36,7 @@ class Row(Cell):
 
     def __init__(self, pe: PEParams, size: int):
         self.pe, self.size = pe, size
-        self.label = f"row{size}"
+        self.label = f"row{size}_{pe.format}"
         super().__init__(
             {
                 "en": In(1),

@@ -22,6 +22,7 @@ from amaranth.lib.wiring import In, Out
 
 from fpga.board import Board
 from gen import yosys
+from hw.coprocessor import pe_node
 
 __all__ = [
     "BUS",
@@ -35,8 +36,8 @@ __all__ = [
 
 TOP = "top"  #: Name of the Verilog module.
 SYSTEM = "system"  #: Name of the block design.
-BUS = "s_axi_ctrl_"  #: Prefix of the unit's bus ports.
-BUS_ADDRESS_WIDTH = 12  #: Bits of the byte address on that bus.
+BUS = pe_node.PREFIX  #: Of the unit's bus ports.
+BUS_ADDRESS_WIDTH = pe_node.ADDRESS_WIDTH  #: Bits of the byte address on that bus.
 
 #: Block RAM of the iCE40 cannot be read in the first microseconds after configuration.
 POWER_ON_CYCLES = 64

@@ -261,6 +261,7 @@ def _interface(component: wiring.Component, body: str, module: str) -> dict[str,
         "streams": list(streams.values()),
         "latency": getattr(component, "latency", None),
         "beats_per_cycle": getattr(component, "beats_per_cycle", None),
+        "combinational_paths": [list(p) for p in getattr(component, "combinational_paths", ())],
     }
 
 

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Components that emission writes once, however often a design instantiates them."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from amaranth.hdl import Elaboratable, Instance, Module
 from amaranth.lib import wiring
 
-__all__ = ["Cell", "Sharing"]
-
-
-class Sharing(Protocol):
-    """What an elaboration platform offers when identical cells are to become one module."""
-
-    def share(self, cell: "Cell") -> Instance | None:
-        """Return an instance of the module that ``cell`` is, or None to elaborate it in place."""
+__all__ = ["Cell"]
 
 
 class Cell(wiring.Component):
     """A component whose :attr:`label` says all that decides its logic.
 
     Cells with equal labels are the same hardware. Simulation and a user's own Amaranth design
-    elaborate every one; an emission platform with a ``share`` method writes each label once.
+    elaborate every one; an emission platform with a ``share`` method writes each label once: it
+    returns an instance for a cell, or None for one to elaborate in place. Transformers such as
+    ``ResetInserter`` do not reach into an instance: wire resets and enables through members.
     Subclasses describe their logic in :meth:`body` instead of ``elaborate``.
     """
 

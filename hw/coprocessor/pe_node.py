@@ -16,7 +16,7 @@ from hw.pe.params import PEParams
 from hw.spec.pe_registers import function_of
 from hw.spec.registers import WINDOW
 
-__all__ = ["PEAxiParams", "PENode", "PENodeAxiLite", "PEUartParams"]
+__all__ = ["ADDRESS_WIDTH", "PREFIX", "PEAxiParams", "PENode", "PENodeAxiLite", "PEUartParams"]
 
 ADDRESS_WIDTH = WINDOW.bit_length() - 1  #: Of the AXI4-Lite slave.
 PREFIX = "s_axi_ctrl_"
@@ -42,6 +42,8 @@ class PEUartParams(PEParams):
         super().__post_init__()
         registers_of(self)
         divisor(self.clock_hz, self.baud)
+        if self.baud < 2000:  # one word must pass within half of the bridge's 100 ms
+            raise ValueError(f"baud must be at least 2000, not {self.baud}")
 
 
 def _element(params: PEParams) -> PEParams:

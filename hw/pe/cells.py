@@ -17,7 +17,8 @@ __all__ = ["Accumulate", "Dot"]
 
 def _label(kind: str, params: PEParams) -> str:
     arch = params.chosen_arch[0].replace("-", "_")
-    window = f"_w{params.window}".replace(":", "_").replace("-", "m") if params.window else ""
+    span = params.act_window
+    window = f"_w{span.low}_{span.high}".replace("-", "m") if span else ""
     formats = f"{label_of(params.weight_format)}_{label_of(params.act_format)}"
     structure = "_chains" if params.carry_chains else ""
     return f"{kind}_{formats}{window}_{arch}_l{params.lanes}{structure}"

@@ -59,7 +59,7 @@ class PEParams:
             object.__setattr__(self, "act", parse(self.act).name)
         if self.weight_format.name == "bf16":
             raise ValueError("format must not be 'bf16'; it may be the activation: --act bf16")
-        if self.max_k < self.lanes:
+        if self.max_k < self.lanes and self.core != "dot":
             raise ValueError(f"max_k must be at least lanes, {self.lanes}, not {self.max_k}")
         if self.core == "dot" and self.pipeline:
             raise ValueError(f"pipeline must be 0 where core is dot, not {self.pipeline}")
@@ -179,7 +179,8 @@ class PEParams:
             format=self.weight_format.name,
             bits=self.weight_format.bits,
             arch=self.chosen_arch[0],
-            acc_bits=self.acc_width,
+            acc_bits=self.dot_width if self.core == "dot" else self.acc_width,
+            max_k=self.lanes if self.core == "dot" else self.max_k,
         )
         if self.act_window:
             chosen["window"] = f"{self.act_window.low}:{self.act_window.high}"

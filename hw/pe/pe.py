@@ -35,6 +35,7 @@ class PE(wiring.Component):
     """
 
     beats_per_cycle = 1
+    combinational_paths = (("o_ready", "i_ready"),)
 
     def __init__(self, params: PEParams):
         self.params = params
