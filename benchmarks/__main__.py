@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m benchmarks [NAME]``: ``speed`` (default), ``areas`` or ``figure``."""
+"""``python -m benchmarks [NAME]``: ``speed`` (default), ``report``, ``areas`` or ``figure``."""
 
 import importlib
 import sys
 
-NAMES = ("speed", "areas", "figure")
+NAMES = ("speed", "report", "areas", "figure")
 
 
 def main(argv: list[str]) -> int:
