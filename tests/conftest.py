@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,9 +19,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Yosys compile itself for the machine before several workers would, over each other."""
+    """Make interrupts work, and let Yosys compile itself before several workers would at once."""
     from fpga import tools
 
+    # A job in the background of a script ignores interrupts, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", 0):
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(tools.ToolError):
             tools.run("yosys", ["-V"], Path(folder), timeout=600)
