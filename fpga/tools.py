@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from gen.cache import cache_folder
+
 __all__ = [
     "TOOLS",
     "Tool",
@@ -110,12 +112,6 @@ TOOLS: dict[str, Tool] = {
         _pip("z3", "solver of formal proofs", "z3-solver", "z3"),
     )
 }
-
-
-def cache_folder() -> Path:
-    """Return the folder for files that may be deleted at any time; it may not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "bitloom"
 
 
 def find(name: str) -> Path | None:

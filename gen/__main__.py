@@ -42,13 +42,20 @@ def _generate(unit: Unit, args: argparse.Namespace) -> int:
         if args.output:
             from gen.bundle import bundle
 
-            for name, content in bundle(text, manifest).items():
+            files = bundle(text, manifest)
+            for name, content in files.items():
                 write(args.output / name, content)
         if args.manifest:
             write(args.manifest, manifest_text(manifest))
     if args.show or not args.output:
         sys.stdout.write(_show(unit, manifest) if args.show else text)
     return 0
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("DIR must not be empty")
+    return Path(text)
 
 
 def _unit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +68,7 @@ def _unit_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the manifest: ports, widths, latency, as JSON",
     )  # fmt: skip
     group.add_argument(
-        "-o", "--output", type=Path, metavar="DIR",
+        "-o", "--output", type=_folder, metavar="DIR",
         help="write the whole bundle: Verilog, manifest, FuseSoC core, smoke test",
     )  # fmt: skip
     group.add_argument(

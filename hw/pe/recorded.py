@@ -28,12 +28,12 @@ def smaller(weight: str, act: str, target: str) -> tuple[str, str]:
     A pair that is not on record is judged by the same weight beside int8, and without that record
     goes to shift-add.
     """
-    for judged, words in ((act, "on record"), ("int8", f"on record with int8 for {act}")):
+    for judged in (act, "int8"):
         pair = areas().get(f"{weight} {judged} {target}")
         if pair:
             multiply, shift_add = pair
             names = ("multiply", "shift-add")
             chosen, other = names if multiply < shift_add else names[::-1]
-            sizes = f"{min(pair):g} {_UNITS[target]} against {max(pair):g}"
-            return chosen, f"{sizes} of {other} {words} for {target}, without DSP blocks"
+            sizes = f"{min(pair):g} {_UNITS[target]} against {max(pair):g} of {other}"
+            return chosen, f"as one lane of {weight} x {judged} is on record with {sizes}"
     return "shift-add", "by rule, as this weight is not on record"

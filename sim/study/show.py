@@ -68,7 +68,7 @@ def result_lines(layer: Layer, outcome: Outcome) -> Lines:
     if outcome.values is not None:
         noise = f"{sqnr(layer.exact, outcome.values):.1f} dB against the unquantised layer"
     lines.append(("SQNR", noise))
-    lines.append(("", f"weights alone {weights:.1f} dB, activations alone {acts:.1f} dB"))
+    lines.append(("", f"weight tensor {weights:.1f} dB, activations {acts:.1f} dB"))
     return lines
 
 

@@ -86,7 +86,7 @@ def test_parts_of_the_noise(capsys, layer):
     path, weights = layer
     acts = np.random.default_rng(1).standard_normal((1, K))
     *_, out = run(capsys, "--model", path, "--group", 16, "--lanes", 16, "--no-area")
-    found = re.search(r"weights alone ([\d.]+) dB, activations alone ([\d.]+) dB", out)
+    found = re.search(r"weight tensor ([\d.]+) dB, activations ([\d.]+) dB", out)
     assert float(found[1]) == pytest.approx(decibel(weights, e2m1(weights, 16)), abs=0.06)
     assert float(found[2]) == pytest.approx(decibel(acts, int8(acts, 16)), abs=0.06)
 
@@ -98,7 +98,7 @@ def test_scale_rule_of_the_weights(capsys, layer):
     *_, out = run(capsys, *words, "--scale", "full")
     scale = np.abs(weights).max(axis=1, keepdims=True) / 8
     quantised = np.clip(np.rint(weights / scale), -8, 7) * scale
-    found = re.search(r"weights alone ([\d.]+) dB", out)
+    found = re.search(r"weight tensor ([\d.]+) dB", out)
     assert float(found[1]) == pytest.approx(decibel(weights, quantised), abs=0.06)
     assert "weights int4 (scale full)" in out
 
@@ -158,7 +158,7 @@ def test_types_and_orientations_of_the_same_matrix_agree(capsys, tmp_path):
             "--no-area", *words,
         )  # fmt: skip
         assert status == 0
-        seen.add((lines["bit-exact"], lines["SQNR"], re.search(r"weights alone.*", out)[0]))
+        seen.add((lines["bit-exact"], lines["SQNR"], re.search(r"weight tensor.*", out)[0]))
     assert len(seen) == 1
 
 
