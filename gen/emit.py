@@ -211,7 +211,7 @@ def emit(unit: Unit, params: Any, module: str | None = None) -> tuple[str, dict[
         "parameters": _chosen(params),
         **_interface(component, body, module),
         "contract": getattr(component, "contract", {}),
-        "golden": unit.golden,
+        "golden": getattr(component, "golden", unit.golden),
         "files": [f"{module}.v"],
         "modules": re.findall(r"^module (\w+)", body, re.M),
         "licence": "the output belongs to whoever generated it",

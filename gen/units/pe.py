@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
+from hw.pe.arch import NAMES, architecture
 from hw.pe.params import ARCHS, CORES, TARGETS, PEParams
 from hw.pe.pe import build
+
+
+def _takers(option: str) -> str:
+    return ", ".join(name for name in NAMES if option in architecture(name).options) or "none"
+
 
 UNIT = Unit(
     name="pe",
@@ -14,8 +20,9 @@ UNIT = Unit(
         "with --bits (default: int4)",
         "bits": "width of the weight; alone it picks that width's default format",
         "act": "activation format",
-        "arch": "datapath: a real multiplier, shifts and adds, or the smaller on record for the "
-        "target",
+        "arch": "datapath: "
+        + "; ".join(f"{name} - {architecture(name).summary}" for name in NAMES)
+        + "; auto - the smaller of multiply and shift-add on record for the target",
         "lanes": "products per beat",
         "max_k": "longest dot product, in products; sizes the accumulator",
         "acc_bits": "accumulator width (default: the least that never overflows)",
@@ -23,6 +30,10 @@ UNIT = Unit(
         "core": "streaming unit, bare accumulating cell, or combinational sum of one beat",
         "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
         "2^HIGH (default: -24:16 for bf16, none for others)",
+        "columns": "dot products that share the activations of a beat, for " + _takers("columns"),
+        "mode": "way of computing, for " + _takers("mode"),
+        "sparsity": "N:M, the weights kept of each M, for " + _takers("sparsity"),
+        "zero_columns": "bit columns pruned from the weights, for " + _takers("zero_columns"),
         "target": "what the logic is made for: gates get compressor trees, FPGAs adders on their "
         "carry chains; auto picks the arch by areas on this target; the function is the same",
     },
@@ -31,5 +42,9 @@ UNIT = Unit(
         "core": CORES,
         "target": TARGETS,
     },
-    cases=({"format": "int4"}, {"format": "int2", "act": "int2", "lanes": 2}),
+    cases=(
+        {"format": "int4"},
+        {"format": "int2", "act": "int2", "lanes": 2},
+        *({"arch": name, **case} for name in NAMES for case in architecture(name).cases),
+    ),
 )

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.axi.bus import Bus
 from hw.axi.register_file import RegisterFile
 from hw.pe.params import PEParams
-from hw.pe.pe import PE
+from hw.pe.pe import PE, plain
 from hw.spec.pe_registers import ERROR_FLAGS, pe_map
 from hw.spec.registers import RegisterMap
 
@@ -27,6 +27,11 @@ def registers_of(params: PEParams) -> RegisterMap:
     """
     if params.core != "stream":
         raise ValueError(f"core must be stream behind registers, not {params.core!r}")
+    if params.architecture.build is not plain:
+        raise ValueError(
+            f"arch must be one that takes a beat a cycle behind registers, such as shift-add, not "
+            f"{params.architecture.name!r}"
+        )
     return pe_map(
         params.resolved,
         act_bits=params.act_format.bits,

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from hw.pe import recorded
+from hw.pe.arch import NAMES, Arch, architecture
 from hw.pe.decode import Window
 from hw.spec.formats import FloatFormat, Format, parse, resolve
 
 __all__ = ["ARCHS", "CORES", "TARGETS", "PEParams"]
 
-ARCHS = ("multiply", "shift-add", "auto")
+ARCHS = (*NAMES, "auto")
 CORES = ("stream", "accumulate", "dot")
 TARGETS = ("gates", "xcup", "ecp5", "ice40")
 
@@ -39,6 +40,10 @@ class PEParams:
     core: str = "stream"  #: One of :data:`CORES`.
     target: str = "gates"  #: One of :data:`TARGETS`; decides structure, never function.
     window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
+    columns: int = 1  #: Dot products that share the activations of a beat.
+    mode: str | None = None  #: Way of computing, for architectures that have several.
+    sparsity: str | None = None  #: ``N:M``, weights kept of each M, for ``--arch nm``.
+    zero_columns: int | None = None  #: Bit columns pruned from each weight, for ``--arch bbs``.
 
     def __post_init__(self) -> None:
         for name, least, most in (("lanes", 1, 1024), ("max_k", 1, 1 << 24), ("pipeline", 0, 3)):
@@ -67,7 +72,31 @@ class PEParams:
             raise ValueError(f"acc_bits must not be given where core is dot, not {self.acc_bits}")
         if self.acc_bits is not None:
             _within("acc_bits", self.acc_bits, self.exact_bits, 4096)
+        _within("columns", self.columns, 1, 1024)
         _ = self.act_window
+        self._check_arch()
+
+    def _check_arch(self) -> None:
+        """Hold the parameters to what the architecture takes."""
+        arch = self.architecture
+        for name in ("columns", "mode", "sparsity", "zero_columns"):
+            default = 1 if name == "columns" else None
+            if getattr(self, name) != default and name not in arch.options:
+                takers = [n for n in NAMES if name in architecture(n).options]
+                raise ValueError(
+                    f"{name} must not be given with arch {arch.name}, but is "
+                    f"{getattr(self, name)!r}; these take it: {', '.join(takers) or 'none'}"
+                )
+        if self.core not in arch.cores:
+            raise ValueError(
+                f"core must be {' or '.join(arch.cores)} with arch {arch.name}, not {self.core!r}"
+            )
+        arch.check(self)
+
+    @cached_property
+    def architecture(self) -> Arch:
+        """The chosen architecture."""
+        return architecture(self.chosen_arch[0])
 
     @cached_property
     def weight_format(self) -> Format:

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.pe.cells import Accumulate, Dot
 from hw.pe.params import PEParams
 
-__all__ = ["PE", "PEParams", "build"]
+__all__ = ["PE", "PEParams", "any_pair", "build", "plain"]
 
 
 class PE(wiring.Component):
@@ -93,18 +93,40 @@ class PE(wiring.Component):
         return m
 
 
+def any_pair(params: PEParams) -> None:
+    """Take every pair of formats: the check of architectures that decode both operands."""
+
+
+def plain(params: PEParams) -> wiring.Component:
+    """Return the component of an architecture that forms whole products, one beat a cycle."""
+    kinds: dict[str, Any] = {"stream": PE, "accumulate": Accumulate, "dot": Dot}
+    component: wiring.Component = kinds[params.core](params)
+    return component
+
+
 def build(params: PEParams) -> wiring.Component:
-    """Return the component that ``params.core`` names, with what its manifest says."""
-    component: Any = {"stream": PE, "accumulate": Accumulate, "dot": Dot}[params.core](params)
+    """Return the component that the parameters name, with what its manifest says.
+
+    An architecture whose component already says something keeps its word.
+    """
+    arch = params.architecture
+    component: Any = arch.build(params)
     weight, act = params.weight_format, params.act_format
     prefix = "i_" if params.core == "stream" else ""
     output = {"stream": "o_acc", "accumulate": "acc", "dot": "p"}[params.core]
     width = params.dot_width if params.core == "dot" else params.acc_width
-    component.number_formats = {
-        f"{prefix}a": {"format": act.name, "lanes": params.lanes},
-        f"{prefix}w": {"format": weight.name, "lanes": params.lanes},
-        output: {"format": f"int{width}", "lam": params.lam},
+    facts = {
+        "number_formats": {
+            f"{prefix}a": {"format": act.name, "lanes": params.lanes},
+            f"{prefix}w": {"format": weight.name, "lanes": params.lanes * params.columns},
+            output: {"format": f"int{width}", "lam": params.lam}
+            | ({"lanes": params.columns} if params.columns > 1 else {}),
+        },
+        "contract": {"lam": params.lam, "acc_bits": width, "max_k": params.max_k},
+        "notes": params.notes,
+        "golden": arch.golden,
     }
-    component.contract = {"lam": params.lam, "acc_bits": width, "max_k": params.max_k}
-    component.notes = params.notes
+    for name, value in facts.items():
+        if value is not None and not hasattr(component, name):
+            setattr(component, name, value)
     return component

@@ -64,8 +64,12 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, ArrayLike]) -> Beats:
       (0 before the first). Beats are those the cell is enabled for.
     * core ``dot``: nothing else. One result per beat, the sum over its lanes.
 
+    With ``columns`` dot products that share the activations, ``w`` has shape (n, columns * lanes),
+    the lanes of column 0 first.
+
     Returns ``acc`` (``p`` for core ``dot``), Python integers of shape (m,), and ``nan``, bool of
-    the same shape, if one of the formats has non-finite values. Raises ``ValueError`` on illegal
+    the same shape, if one of the formats has non-finite values; both of shape (m, columns) for
+    several columns. Raises ``ValueError`` on illegal
     codes, on a wrong number of lanes, and when a sum needs more bits than ``acc_bits`` (when that
     is ``None``: than ``max_k`` products need).
     """
@@ -104,10 +108,12 @@ def _beat_sums(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Sum over the lanes of every beat as Python integers, and whether a lane is non-finite."""
     a, w = np.asarray(beats["a"]), np.asarray(beats["w"])
-    lanes = int(parameters["lanes"])
-    for name, array in (("a", a), ("w", w)):
-        if array.ndim != 2 or array.shape[1] != lanes or len(array) != len(a):
-            raise ValueError(f"{name} must have shape (beats, {lanes}), not {array.shape}")
+    lanes, columns = int(parameters["lanes"]), int(parameters.get("columns") or 1)
+    for name, array, codes in (("a", a, lanes), ("w", w, columns * lanes)):
+        if array.ndim != 2 or array.shape[1] != codes or len(array) != len(a):
+            raise ValueError(f"{name} must have shape (beats, {codes}), not {array.shape}")
+    if columns > 1:
+        a, w = a[:, None, :], w.reshape(-1, columns, lanes)
     sums, marks = dot(weight, act, a, w)
     return sums.astype(object), marks
 
@@ -131,12 +137,11 @@ def _running(
     sums: NDArray[Any], marks: NDArray[np.bool_], starts: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Totals after every beat since the latest start."""
-    total, mark = 0, False
-    totals, seen = np.empty(len(sums), dtype=object), np.empty(len(sums), dtype=bool)
-    for i, (value, bad, start) in enumerate(zip(sums, marks, starts, strict=True)):
-        total = value if start else total + value
-        mark = bool(bad) if start else mark or bool(bad)
-        totals[i], seen[i] = total, mark
+    totals, seen = sums.copy(), marks.copy()
+    for i in range(1, len(sums)):
+        if not starts[i]:
+            totals[i] += totals[i - 1]
+            seen[i] |= seen[i - 1]
     return totals, seen
 
 
@@ -144,6 +149,6 @@ def _check_width(
     parameters: Mapping[str, Any], weight: Operand, act: Operand, sums: NDArray[Any]
 ) -> None:
     bits = acc_bits(parameters, weight, act)
-    for total in sums:
+    for total in sums.flat:
         if total.bit_length() >= bits if total >= 0 else (~total).bit_length() >= bits:
             raise ValueError(f"the sum {total} does not fit the {bits}-bit accumulator")

@@ -22,7 +22,8 @@ def vectors(
 ) -> dict[str, NDArray[Any]]:
     """Return ``beats`` beats of legal codes for :func:`sim.golden.pe.pe.run`.
 
-    ``a`` and ``w`` have shape (beats, lanes). ``last`` (core ``stream``) and ``clr`` (core
+    ``a`` and ``w`` have shape (beats, lanes), ``w`` with the codes of all ``columns`` one after the
+    other, for which the weights rotate through the beats. ``last`` (core ``stream``) and ``clr`` (core
     ``accumulate``), of shape (beats,), delimit the dot products; the final beat has ``last``.
 
     First the corners, as far as there is room: every pair of extreme values, the non-finite codes,
@@ -43,6 +44,9 @@ def vectors(
         a, w = np.concatenate([a, more_a]), np.concatenate([w, more_w])
         last = np.concatenate([last, more_last])
     last[-1:] = True
+    columns = int(parameters.get("columns") or 1)
+    if columns > 1:
+        w = np.concatenate([np.roll(w, -column, axis=0) for column in range(columns)], axis=1)
     core = parameters.get("core") or "stream"
     marks = {"stream": {"last": last}, "accumulate": {"clr": np.append(True, last[:-1])}}
     return {"a": a, "w": w, **marks.get(core, {})}

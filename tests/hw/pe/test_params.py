@@ -14,7 +14,7 @@ from hw.spec.formats import CATALOGUE, exact_width, parse
         ({"lanes": True}, "lanes must be an integer from 1 to 1024, not True"),
         ({"max_k": 1.5}, "max_k must be an integer from 1 to 16777216, not 1.5"),
         ({"pipeline": 4}, "pipeline must be an integer from 0 to 3, not 4"),
-        ({"arch": "booth"}, "arch must be one of multiply, shift-add, auto, not 'booth'"),
+        ({"arch": "systolic"}, "arch must be one of .*multiply.*shift-add.*auto, not .systolic."),
         ({"core": "mac"}, "core must be one of stream, accumulate, dot, not 'mac'"),
         ({"target": "asic"}, "target must be one of gates, xcup, ecp5, ice40, not 'asic'"),
         ({"format": "int4", "bits": 8}, "format 'int4' has 4 bits, which conflicts with bits 8"),
