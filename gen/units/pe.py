@@ -34,6 +34,12 @@ UNIT = Unit(
         "mode": "way of computing, for " + _takers("mode"),
         "sparsity": "N:M, the weights kept of each M, for " + _takers("sparsity"),
         "zero_columns": "bit columns pruned from the weights, for " + _takers("zero_columns"),
+        "group": "products that share a scale, for " + _takers("group"),
+        "scale": "format of the weights' scales (e8m0, ue4m3, ue5m3, fp16, bf16, int8), for "
+        + _takers("scale"),
+        "act_scale": "format of the activations' scales, for " + _takers("act_scale"),
+        "zero_point": "each group's weights have a zero point, for " + _takers("zero_point"),
+        "sum": "how scaled groups are added: exact, fp32-seq or fp32-tree, for " + _takers("sum"),
         "target": "what the logic is made for: gates get compressor trees, FPGAs adders on their "
         "carry chains; auto picks the arch by areas on this target; the function is the same",
     },

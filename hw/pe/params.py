@@ -18,6 +18,19 @@ ARCHS = (*NAMES, "auto")
 CORES = ("stream", "accumulate", "dot")
 TARGETS = ("gates", "xcup", "ecp5", "ice40")
 
+# Parameters that only some architectures take, with the value that means none.
+_OPTIONS: dict[str, Any] = {
+    "columns": 1,
+    "mode": None,
+    "sparsity": None,
+    "zero_columns": None,
+    "group": None,
+    "scale": None,
+    "act_scale": None,
+    "zero_point": False,
+    "sum": None,
+}
+
 # The exact sum of bf16 products needs more than 270 bits; a window keeps it useful.
 _DEFAULT_WINDOW = {"bf16": "-24:16"}
 
@@ -44,6 +57,11 @@ class PEParams:
     mode: str | None = None  #: Way of computing, for architectures that have several.
     sparsity: str | None = None  #: ``N:M``, weights kept of each M, for ``--arch nm``.
     zero_columns: int | None = None  #: Bit columns pruned from each weight, for ``--arch bbs``.
+    group: int | None = None  #: Products that share a scale.
+    scale: str | None = None  #: Format of the weights' scales.
+    act_scale: str | None = None  #: Format of the activations' scales.
+    zero_point: bool = False  #: Whether each group's weights have a zero point.
+    sum: str | None = None  #: How scaled groups are added.
 
     def __post_init__(self) -> None:
         for name, least, most in (("lanes", 1, 1024), ("max_k", 1, 1 << 24), ("pipeline", 0, 3)):
@@ -79,8 +97,7 @@ class PEParams:
     def _check_arch(self) -> None:
         """Hold the parameters to what the architecture takes."""
         arch = self.architecture
-        for name in ("columns", "mode", "sparsity", "zero_columns"):
-            default = 1 if name == "columns" else None
+        for name, default in _OPTIONS.items():
             if getattr(self, name) != default and name not in arch.options:
                 takers = [n for n in NAMES if name in architecture(n).options]
                 raise ValueError(

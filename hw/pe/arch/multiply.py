@@ -9,9 +9,9 @@ ARCH = Arch(
     summary="decoded significands meet in a multiplier, which synthesis may map to a DSP block",
     source="textbook",
     cycles="one beat a cycle",
-    when="On an FPGA with DSP blocks to spare, or where the synthesis tool brings good multipliers.",
+    when="On an FPGA with DSP blocks to spare, or where synthesis brings good multipliers.",
     check=any_pair,
     build=plain,
-    flow=(("a", "w"), ("decode a", "decode w"), ("significand × significand",),
+    flow=(("a", "w"), ("decode a", "decode w"), ("significand x significand",),
           ("shift, sign",), ("Dadda tree",), ("accumulator@",)),
 )  # fmt: skip

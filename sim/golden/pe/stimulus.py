@@ -23,8 +23,8 @@ def vectors(
     """Return ``beats`` beats of legal codes for :func:`sim.golden.pe.pe.run`.
 
     ``a`` and ``w`` have shape (beats, lanes), ``w`` with the codes of all ``columns`` one after the
-    other, for which the weights rotate through the beats. ``last`` (core ``stream``) and ``clr`` (core
-    ``accumulate``), of shape (beats,), delimit the dot products; the final beat has ``last``.
+    other, for which the weights rotate through the beats. ``last`` (core ``stream``) and ``clr``
+    (core ``accumulate``), of shape (beats,), delimit the dot products; the final beat has ``last``.
 
     First the corners, as far as there is room: every pair of extreme values, the non-finite codes,
     and the largest positive and negative sums (over ``max_k`` products, or a quarter of the
