@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gen.cli import real_type
 from gen.status import status_of
@@ -49,7 +50,7 @@ def units_text(as_json: bool) -> str:
 
 def describe_format(fmt: Format) -> dict[str, Any]:
     """Return bits, range, smallest step and special values of ``fmt``."""
-    codes = legal_codes(fmt)
+    codes = telling_codes(fmt)
     ints, nonfinite = decode(fmt, codes)
     reals = decode_float(fmt, codes)
     finite = ints[~nonfinite]
@@ -61,7 +62,7 @@ def describe_format(fmt: Format) -> dict[str, Any]:
     return {
         "name": fmt.name,
         "bits": fmt.bits,
-        "codes": len(codes),
+        "codes": (1 << fmt.bits) - len(fmt.illegal),
         "lam": fmt.lam,
         "step": value_text(unit),
         "min": low,
@@ -70,6 +71,16 @@ def describe_format(fmt: Format) -> dict[str, Any]:
         "special": [name for name, found in special.items() if found.any()],
         "source": fmt.source,
     }
+
+
+def telling_codes(fmt: Format) -> NDArray[np.int64]:
+    """Return the legal codes, or of a wide float those about the ends of each of its fields."""
+    if not isinstance(fmt, FloatFormat) or fmt.bits <= 16:
+        return legal_codes(fmt)
+    top = (1 << fmt.exp_bits) - 1
+    ends = [e << fmt.man_bits for e in (0, 1, top, top + 1)]
+    magnitudes = [code for end in ends for code in (end - 1, end, end + 1)][1:-2]
+    return np.array([sign << fmt.bits - 1 | code for sign in (0, 1) for code in magnitudes])
 
 
 def formats_text(as_json: bool) -> str:

@@ -82,6 +82,9 @@ class PEParams:
             object.__setattr__(self, "act", parse(self.act).name)
         if self.weight_format.name == "bf16":
             raise ValueError("format must not be 'bf16'; it may be the activation: --act bf16")
+        for name, fmt in (("format", self.weight_format), ("act", self.act_format)):
+            if fmt.name == "fp32":
+                raise ValueError(f"{name} must not be 'fp32', whose exact products are too wide")
         if self.max_k < self.lanes and self.core != "dot":
             raise ValueError(f"max_k must be at least lanes, {self.lanes}, not {self.max_k}")
         if self.core == "dot" and self.pipeline:

@@ -21,6 +21,7 @@ from hw.spec.kinds import (
 __all__ = [
     "CATALOGUE",
     "DEFAULT_FOR_BITS",
+    "ENUMERABLE",
     "FloatFormat",
     "Format",
     "IntFormat",
@@ -228,6 +229,7 @@ _FIXED: dict[str, Callable[[], Format]] = {
     "binary": lambda: IntFormat("binary", 1, "bipolar", source="binary networks: -1 and +1"),
     "fp16": lambda: FloatFormat("fp16", 16, 5, 10, 15, "ieee", source="IEEE 754 binary16"),
     "bf16": lambda: FloatFormat("bf16", 16, 8, 7, 127, "ieee", source="bfloat16"),
+    "fp32": lambda: FloatFormat("fp32", 32, 8, 23, 127, "ieee", source="IEEE 754 binary32"),
     "e8m0": lambda: PowerFormat(
         "e8m0", 8, -127, has_sign=False, has_nan=True, source=f"{_OCP}, block scale"
     ),
@@ -260,7 +262,7 @@ CATALOGUE = (
     *(f"bipolar{n}" for n in range(1, 9)),
     *("e1m1", "e2m0", "e1m2", "e2m1", "e3m0", "e1m3", "e2m2", "e3m1", "e2m3", "e3m2", "e3m3"),
     *("e4m2", "e3m4", "e3m4_fn", "e3m4_ieee", "e4m3", "e4m3_ieee", "e4m3_fnuz", "e4m3_b11fnuz"),
-    *("e5m2", "e5m2_fnuz", "fp16", "bf16"),
+    *("e5m2", "e5m2_fnuz", "fp16", "bf16", "fp32"),
     *("posit3_0", "posit4_0", "posit4_1", "posit8_0", "posit8_1", "posit8_2", "posit16_1"),
     *("shift2", "shift3", "shift4", "pot3", "pot4", "apot4", "apot4_sp"),
     *("nf4", "nf4_q15", "nf4_fp16", "sf4", "sf4_q15", "sf4_fp16"),
@@ -296,6 +298,9 @@ def _parse(name: str) -> Format:
     shown = name if len(name) <= 40 else name[:37] + "..."
     raise ValueError(f"unknown format {shown!r}; `python -m gen formats` lists them all")
 
+
+#: The names of :data:`CATALOGUE` whose codes are few enough to list.
+ENUMERABLE = tuple(name for name in CATALOGUE if parse(name).bits <= 16)
 
 #: What ``--bits`` alone means.
 DEFAULT_FOR_BITS = {1: "binary", **{n: f"int{n}" for n in range(2, 17)}}

@@ -2,8 +2,9 @@
 """What every code of every number format is worth.
 
 Each decoder is written from the definition of its format: fields of a minifloat, regime run of a
-posit, weights of the bits of an integer. A format has at most 65 536 codes, so the definition is
-evaluated once for all of them and arrays are then looked up.
+posit, weights of the bits of an integer. For formats of at most 65 536 codes the definition is
+evaluated once for all of them and arrays are then looked up; for wider ones (fp32) it is evaluated
+on the codes at hand.
 """
 
 from fractions import Fraction
@@ -34,6 +35,9 @@ __all__ = [
 #: Longest exact decimal that :func:`value_text` writes out in full.
 _DECIMAL_CHARACTERS = 20
 
+#: Formats of so many bits are tabulated.
+_LISTED_BITS = 16
+
 Integers = NDArray[Any]  #: int64, or object (Python integers) where 63 bits do not suffice.
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
@@ -47,8 +51,8 @@ def decode(fmt: Format, codes: ArrayLike) -> tuple[Integers, Bools]:
     whose integer is 0. Raises ``ValueError`` on an illegal code or one that has too many bits.
     """
     index = check_codes(fmt, codes)
-    ints, nan, _ = _book(fmt)
-    return ints[index], nan[index]
+    ints, nan, _ = _looked_up(fmt, index)
+    return ints, nan
 
 
 def decode_float(fmt: Format, codes: ArrayLike) -> NDArray[np.float64]:
@@ -58,7 +62,7 @@ def decode_float(fmt: Format, codes: ArrayLike) -> NDArray[np.float64]:
     Raises ``ValueError`` as :func:`decode` does.
     """
     index = check_codes(fmt, codes)
-    return _book(fmt)[2][index]
+    return _looked_up(fmt, index)[2]
 
 
 def check_codes(fmt: Format, codes: ArrayLike) -> Codes:
@@ -83,7 +87,12 @@ def check_codes(fmt: Format, codes: ArrayLike) -> Codes:
 
 
 def legal_codes(fmt: Format) -> Codes:
-    """Return every legal code of ``fmt``, non-finite ones included, in ascending order."""
+    """Return every legal code of ``fmt``, non-finite ones included, in ascending order.
+
+    Raises ``ValueError`` for a format of more than 16 bits, whose codes are too many to list.
+    """
+    if fmt.bits > _LISTED_BITS:
+        raise ValueError(f"the codes of {fmt.name} are too many to list: it has {fmt.bits} bits")
     codes = np.arange(1 << fmt.bits, dtype=np.int64)
     return codes[(codes < fmt.illegal.start) | (codes >= fmt.illegal.stop)]
 
@@ -129,10 +138,26 @@ def value_text(value: Fraction) -> str:
     return f"{'-' if odd < 0 else ''}{'' if abs(odd) == 1 else f'{abs(odd)}*'}2^{exponent}"
 
 
+def _looked_up(fmt: Format, codes: Codes) -> tuple[Integers, Bools, NDArray[np.float64]]:
+    """Integers, non-finite marks and float64 values of legal codes, in their shape."""
+    if fmt.bits > _LISTED_BITS:
+        ints, nan, reals = _evaluated(fmt, codes.ravel())
+        return ints.reshape(codes.shape), nan.reshape(codes.shape), reals.reshape(codes.shape)
+    ints, nan, reals = _book(fmt)
+    return ints[codes], nan[codes], reals[codes]
+
+
 @cache
 def _book(fmt: Format) -> tuple[Integers, Bools, NDArray[np.float64]]:
-    """Integers, non-finite marks and float64 values of all codes; illegal codes hold 0."""
-    codes = np.arange(1 << fmt.bits, dtype=np.int64)
+    """What :func:`_evaluated` gives for all codes; illegal codes hold 0."""
+    ints, nan, reals = _evaluated(fmt, np.arange(1 << fmt.bits, dtype=np.int64))
+    for array in (ints, nan, reals):
+        array.flags.writeable = False
+    return ints, nan, reals
+
+
+def _evaluated(fmt: Format, codes: Codes) -> tuple[Integers, Bools, NDArray[np.float64]]:
+    """Integers, non-finite marks and float64 values of codes."""
     inf = np.zeros(codes.shape, dtype=bool)
     negative = inf
     if isinstance(fmt, IntFormat):
@@ -144,19 +169,16 @@ def _book(fmt: Format) -> tuple[Integers, Bools, NDArray[np.float64]]:
     elif isinstance(fmt, PowerFormat):
         ints, nan = _decode_power(fmt, codes)
     elif isinstance(fmt, TableFormat):
-        ints, nan = np.array(fmt.table, dtype=np.int64), inf
+        ints, nan = np.array(fmt.table, dtype=np.int64)[codes], inf
     else:
         raise ValueError(f"no decoder for {type(fmt).__name__} {fmt.name!r}")
     if len(fmt.illegal):
-        ints[fmt.illegal.start : fmt.illegal.stop] = 0
+        ints[(codes >= fmt.illegal.start) & (codes < fmt.illegal.stop)] = 0
     ints[nan] = 0
     reals = np.array([_real(int(i), fmt.lam) for i in ints], dtype=np.float64)
     reals[nan] = np.nan
     reals[inf] = np.inf
-    reals = np.where(negative, -reals, reals)
-    for array in (ints, nan, reals):
-        array.flags.writeable = False
-    return ints, nan, reals
+    return ints, nan, np.where(negative, -reals, reals)
 
 
 def _real(integer: int, lam: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 from fpga.driver.pe import PEDriver, pack, zero_code
 from fpga.driver.transport import DeviceError
 from hw.pe.params import PEParams
-from hw.spec.formats import CATALOGUE, parse
+from hw.spec.formats import ENUMERABLE, parse
 from sim.golden.formats import decode
 from sim.golden.pe import pe as golden
 from tests.fpga.driver.golden_board import GoldenTransport
@@ -44,7 +44,7 @@ def test_pack():
     assert pack(codes, 16)[0].tolist()[0] == 0x0002_0001
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_zero_code(name):
     fmt = parse(name)
     codes = np.setdiff1d(np.arange(1 << fmt.bits), np.array(fmt.illegal))

@@ -4,7 +4,7 @@
 import pytest
 
 from hw.pe.params import PEParams
-from hw.spec.formats import CATALOGUE, exact_width, parse
+from hw.spec.formats import ENUMERABLE, exact_width, parse
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ from hw.spec.formats import CATALOGUE, exact_width, parse
         ({"act": None}, "act must be a text, not None"),
         ({"bits": True}, "bits must be an integer from 1 to 16, not True"),
         ({"format": "bf16"}, "format must not be 'bf16'"),
+        ({"format": "fp32"}, "format must not be 'fp32', whose exact products are too wide"),
+        ({"act": "fp32"}, "act must not be 'fp32'"),
+        ({"act": "fp32", "window": "-24:16"}, "act must not be 'fp32'"),
         ({"acc_bits": 19}, "acc_bits must be an integer from 20 to 4096, not 19"),
         ({"act": "bf16", "window": "4:4"}, "window must be LOW:HIGH"),
         ({"act": "bf16", "window": "-300:16"}, "window must be LOW:HIGH"),
@@ -33,7 +36,7 @@ def test_wrong_parameters(wrong, message):
         PEParams(**wrong)
 
 
-@pytest.mark.parametrize("weight", [n for n in CATALOGUE if n != "bf16"])
+@pytest.mark.parametrize("weight", [n for n in ENUMERABLE if n != "bf16"])
 @pytest.mark.parametrize("act", ["int8", "e4m3", "posit8_0"])
 def test_the_accumulator_has_the_width_of_the_sheet(weight, act):
     params = PEParams(format=weight, act=act, max_k=100)

@@ -5,19 +5,19 @@ from functools import cache
 
 import numpy as np
 
-from hw.spec.formats import CATALOGUE, FloatFormat, PositFormat, PowerFormat, parse
+from hw.spec.formats import ENUMERABLE, FloatFormat, PositFormat, PowerFormat, parse
 from sim.golden.formats import decode, decode_float, legal_codes
 
 __all__ = ["BOOKS", "EXTRA", "LINEAR", "PLAIN", "POSITS", "POWERS"]
 __all__ += ["finite_values", "log_uniform", "probes"]
 
-FLOATS = [n for n in CATALOGUE if isinstance(parse(n), FloatFormat)]
+FLOATS = [n for n in ENUMERABLE if isinstance(parse(n), FloatFormat)]
 #: Minifloats beyond the catalogue.
 EXTRA = ["e3m0_ieee", "e3m0_fn", "e2m2_fnuz", "e5m1_ieee", "e2m4_fn", "e6m1", "ue2m3"]
 PLAIN = [n for n in FLOATS if parse(n).special is None] + EXTRA
-POSITS = [n for n in CATALOGUE if isinstance(parse(n), PositFormat)]
-POWERS = [n for n in CATALOGUE if isinstance(parse(n), PowerFormat)]
-LINEAR = [n for n in CATALOGUE if n not in POSITS + POWERS and parse(n).bits <= 8]
+POSITS = [n for n in ENUMERABLE if isinstance(parse(n), PositFormat)]
+POWERS = [n for n in ENUMERABLE if isinstance(parse(n), PowerFormat)]
+LINEAR = [n for n in ENUMERABLE if n not in POSITS + POWERS and parse(n).bits <= 8]
 #: Free code books, and minifloats at the edges of their family.
 BOOKS = [
     "e0m3",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from hw.spec.formats import CATALOGUE, PositFormat, parse
+from hw.spec.formats import ENUMERABLE, PositFormat, parse
 from hw.spec.rounding import OVERFLOWS, ROUNDINGS
 from sim.golden.encode import encode, nan_code, quantize
 from sim.golden.formats import decode_float
@@ -142,7 +142,7 @@ def low_tie(mode, x):
 
 
 @pytest.mark.parametrize("mode", ROUNDINGS)
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_every_value_keeps_its_code(name, mode):
     fmt = parse(name)
     values, codes = finite_values(name)
@@ -150,7 +150,7 @@ def test_every_value_keeps_its_code(name, mode):
     assert_array_equal(got, codes)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_nan_and_infinity(name):
     fmt = parse(name)
     values, _ = finite_values(name)
@@ -176,10 +176,12 @@ def test_nan_and_infinity(name):
 
 
 def test_only_minifloats_keep_the_sign_of_zero():
-    kept = {n for n in CATALOGUE if np.signbit(decode_float(parse(n), encode(parse(n), -0.0)))}
+    kept = {n for n in ENUMERABLE if np.signbit(decode_float(parse(n), encode(parse(n), -0.0)))}
     kept = {n for n in kept if quantize(parse(n), 0.0) == 0}
     expected = {
-        n for n in CATALOGUE if n in PLAIN and parse(n).signed and parse(n).nonfinite_rule != "fnuz"
+        n
+        for n in ENUMERABLE
+        if n in PLAIN and parse(n).signed and parse(n).nonfinite_rule != "fnuz"
     }
     assert kept == expected
     assert encode(parse("fp4_er+"), -0.1) == 0, "the code of -0 is the special value"

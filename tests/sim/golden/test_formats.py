@@ -9,12 +9,12 @@ import pytest
 from gfloat import decode_ndarray, formats
 from numpy.testing import assert_array_equal
 
-from hw.spec.formats import CATALOGUE, FloatFormat, PositFormat, exact_width, parse
+from hw.spec.formats import ENUMERABLE, FloatFormat, PositFormat, exact_width, parse
 from sim.golden.formats import decode, decode_float, legal_codes, table, value_text
 from tests.sim.golden import sheet
 from tests.sim.golden.oracles import ML_DTYPES, gfloat_info, ml_dtypes_type, posits
 
-MINIFLOATS = [n for n in CATALOGUE if isinstance(parse(n), FloatFormat) and "m" in n]
+MINIFLOATS = [n for n in ENUMERABLE if isinstance(parse(n), FloatFormat) and "m" in n]
 PLAIN = [n for n in MINIFLOATS if parse(n).special is None]
 
 
@@ -25,7 +25,7 @@ def assert_same_reals(got, expected):
     assert_array_equal(np.signbit(got[known]), np.signbit(expected[known]))
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_integers_and_reals_agree(name):
     """``decode_float`` is ``I * 2**lam``, and ``nan`` marks exactly what is not finite."""
     fmt = parse(name)
@@ -38,7 +38,7 @@ def test_integers_and_reals_agree(name):
     assert not any(ints[nan].tolist())
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_description_states_what_the_codes_show(name):
     fmt = parse(name)
     ints, nan = decode(fmt, legal_codes(fmt))
@@ -59,6 +59,23 @@ def test_decode_equals_ml_dtypes(name):
     with np.errstate(invalid="ignore"):  # signalling NaNs
         expected = codes.astype(f"u{dtype.itemsize}").view(dtype).astype(np.float64)
     assert_same_reals(decode_float(fmt, codes), expected)
+
+
+def test_fp32_equals_numpy():
+    """Ends of the fields, subnormals, infinities, NaNs and random codes, in two dimensions."""
+    fmt = parse("fp32")
+    ends = np.array([0, 1, 0x7FFFFF, 0x800000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000])
+    codes = np.concatenate([ends, np.random.default_rng(1).integers(1 << 31, size=504)])
+    codes = np.stack([codes, codes | 1 << 31])
+    with np.errstate(invalid="ignore"):
+        expected = codes.astype(np.uint32).view(np.float32).astype(np.float64)
+    assert_same_reals(decode_float(fmt, codes), expected)
+    ints, nan = decode(fmt, codes)
+    assert ints.shape == codes.shape and nan.tolist() == (~np.isfinite(expected)).tolist()
+    for integer, real in zip(ints[~nan].tolist(), expected[~nan].tolist(), strict=True):
+        assert Fraction(real) == integer * Fraction(2) ** fmt.lam
+    with pytest.raises(ValueError, match="fp32 are too many to list: it has 32 bits"):
+        legal_codes(fmt)
 
 
 @pytest.mark.parametrize("bits", [2, 4])
@@ -226,7 +243,7 @@ def test_accumulator_widths_of_the_sheet(row):
         assert exact_width(weight, act, k) == int(bits)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENUMERABLE)
 def test_table_is_exact(name):
     fmt = parse(name)
     if fmt.bits > 8:

@@ -4,13 +4,13 @@
 import numpy as np
 import pytest
 
-from hw.spec.formats import CATALOGUE, parse
+from hw.spec.formats import ENUMERABLE, parse
 from sim.golden.formats import decode_float, legal_codes
 from sim.study.quantize import check_format, default_rules, quantize, sizes
 
 VALUES = np.random.default_rng(3).standard_normal((5, 40)) * [[1e-3], [0.02], [1], [30], [100]]
 
-SIGNED = [n for n in CATALOGUE if parse(n).signed]
+SIGNED = [n for n in ENUMERABLE if parse(n).signed]
 
 
 def nearest(fmt, values):
@@ -91,7 +91,7 @@ def test_every_signed_format_quantises(name):
     assert error < {1: 0.6, 2: 0.6, 3: 0.25}.get(fmt.bits, 0.1)
 
 
-@pytest.mark.parametrize("name", [n for n in CATALOGUE if n not in SIGNED])
+@pytest.mark.parametrize("name", [n for n in ENUMERABLE if n not in SIGNED])
 def test_unsigned_formats_are_refused(name):
     with pytest.raises(ValueError, match=f"weights '{name}' has no negative values.*zero point"):
         check_format(parse(name), "weights")
