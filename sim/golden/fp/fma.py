@@ -45,9 +45,9 @@ class _Fma:
         output = parameters.get("output") or first
         addend = parameters.get("addend") or output
         named = {"format": first, "format_b": second, "addend": addend, "output": output}
-        formats = [minifloat(name, role) for role, name in named.items()]
-        overflow = parameters.get("overflow") or default_overflow(formats[-1])
-        return cls(*formats, parameters.get("rounding") or "rne", overflow)
+        a, b, c, y = (minifloat(name, role) for role, name in named.items())
+        rounding = parameters.get("rounding") or "rne"
+        return cls(a, b, c, y, rounding, parameters.get("overflow") or default_overflow(y))
 
     def __call__(self, a: int, b: int, c: int) -> int:
         sp, ip, kp = product(self.a, a, self.b, b)
