@@ -20,18 +20,20 @@ def totals(
     ``dot`` every beat stands alone.
     """
     core = parameters.get("core") or "stream"
-    add = np.logical_or if values.dtype == bool else np.add
     if core == "dot" or not len(values):
         return values
     if core == "accumulate":
         result, starts = values.copy(), starts_of(parameters, beats)
         for row in range(1, len(result)):
             if not starts[row]:
-                result[row] = add(result[row - 1], result[row])
+                before = result[row - 1]
+                # Not np.add, which takes no Python integer beyond 64 bits.
+                result[row] = before | result[row] if values.dtype == bool else before + result[row]
         return result
     ends = np.flatnonzero(np.asarray(beats["last"], dtype=bool))
     if not len(ends):
         return values[:0]
+    add = np.logical_or if values.dtype == bool else np.add
     return add.reduceat(values[: ends[-1] + 1], np.append(0, ends[:-1] + 1))
 
 
