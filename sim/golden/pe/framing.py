@@ -11,15 +11,15 @@ __all__ = ["frames", "starts_of", "totals"]
 
 
 def totals(
-    parameters: Mapping[str, Any], beats: Mapping[str, ArrayLike], values: NDArray[Any]
+    parameters: Mapping[str, Any], beats: Mapping[str, ArrayLike], rows: ArrayLike
 ) -> NDArray[Any]:
-    """Return what dot products make of ``values``, of which each beat adds one row.
+    """Return what dot products make of ``rows``, of which each beat adds one.
 
     Numbers are added, bools are or-ed, along the first axis: for core ``stream`` up to each beat
     with ``last``, for core ``accumulate`` since the latest ``clr``, one row per beat; for core
     ``dot`` every beat stands alone.
     """
-    core = parameters.get("core") or "stream"
+    core, values = parameters.get("core") or "stream", np.asarray(rows)
     if core == "dot" or not len(values):
         return values
     if core == "accumulate":
