@@ -66,8 +66,9 @@ def _segments(
     mode, _ = modes_bits(parameters)
     for width in range(4):
         for negative in (False, True):
-            a, w = _extremes(parameters, width, negative)
-            yield width, _rows(a, deep, lanes), _rows(w, deep, lanes)
+            words = _extremes(parameters, width, negative)
+            a, w = (_rows(word, deep, lanes) for word in words)
+            yield width, a, w
     if mode == "float":
         yield from _special_pairs()
     while True:
