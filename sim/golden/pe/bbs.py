@@ -119,9 +119,8 @@ def vectors(
     extremes = rng.choice([128, 129, 127, 0, 255], (beats, lanes))
     a = np.where(rng.random((beats, 1)) < 0.5, extremes, rng.integers(0, 256, (beats, lanes)))
     r = rng.integers(0, 4, beats)
-    c = np.where(
-        rng.random(beats) < 0.5, rng.choice([64, 63, 0], beats), rng.integers(0, 128, beats)
-    )
+    wide = rng.choice([64, 63, 0], beats)
+    c = np.where(rng.random(beats) < 0.5, wide, rng.integers(0, 128, beats))
     # The most negative weights, times the most negative and the most positive activations.
     w[: 2 * lead], r[: 2 * lead], c[: 2 * lead] = 1 << bits - 1, 0, 64
     a[:lead], a[lead : 2 * lead] = 128, 127
@@ -176,6 +175,9 @@ def _zero_point(rows: Ints, zero_columns: int) -> tuple[Ints, Ints, Ints]:
         error = (((stored << low) - constant - rows) ** 2).sum(axis=-1, keepdims=True)
         better = error < least
         least = np.where(better, error, least)
-        found = stored, r, np.full_like(r, -constant)
-        best = tuple(np.where(better, new, old) for new, old in zip(found, best, strict=True))
+        best = (
+            np.where(better, stored, best[0]),
+            np.where(better, r, best[1]),
+            np.where(better, -constant, best[2]),
+        )
     return best
