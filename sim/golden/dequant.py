@@ -88,12 +88,12 @@ class _Scales:
         """Return the product of the scales, and NaN or an infinity where there is one, else 0."""
         product, special = 1, 0.0
         for fmt, code in zip(self.formats, codes, strict=True):
-            integer, nonfinite = decode(fmt, [code & (1 << fmt.bits) - 1 & ~_pad(fmt)])
+            ints, nonfinite = decode(fmt, [code & (1 << fmt.bits) - 1 & ~_pad(fmt)])
             if nonfinite[0]:
                 value = float(decode_float(fmt, [code & ~_pad(fmt)])[0])
                 special = value if not special else special * value
-                integer = [1]
-            product *= int(integer[0])
+                continue
+            product *= int(ints[0])
         if special and not product:
             special = float("nan")
         return product, special if product >= 0 else -special
