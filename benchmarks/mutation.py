@@ -33,7 +33,7 @@ the gates of the emitted Verilog: 512 faults drawn from all, each simulated besi
 with the bench's stimulus under four patterns of stalls. A mutant is killed when a result differs
 from the golden model, a rule of transfer is broken, or nothing comes any more. Survivors go to ABC:
 *equal* are those proved to change no output from reset on, whatever comes in. The score is
-killed / (mutants - equal). Those left are neither: most sit where no legal stimulus reaches, such as
+killed / (mutants - equal). Those left are neither: most sit where no legal stimulus reaches, as in
 accumulator bits that only more than `max_k` products would fill.
 
 | unit | gates | mutants | killed | equal | left | score |

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fpga.synth.machine import Copies, Fault, Machine, bits_of
 from sim.bench.check import golden_of
 from sim.bench.equivalence import equivalent
-from fpga.synth.machine import Copies, Fault, Machine, bits_of
 from sim.bench.pack import pack
 
 __all__ = ["Score", "mutate"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The count of caught faults: it can tell a good bench from a poor one, and what changes nothing."""
+"""The count of caught faults can tell a good bench from a poor one, and what changes nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fpga.synth.machine import KINDS, Copies, Fault, Machine
 from gen.emit import emit
 from gen.unit import discover
 from sim.bench import mutation
 from sim.bench.equivalence import equivalent
-from fpga.synth.machine import KINDS, Copies, Fault, Machine
 from sim.bench.mutation import mutate
 from sim.commands.mutate import run  # noqa: F401  (the command exists)
 from tests.verilog import mutants
