@@ -4,7 +4,7 @@
 import importlib
 import sys
 
-NAMES = ("speed", "report", "areas", "figure", "mutation")
+NAMES = ("speed", "report", "areas", "figure", "mutation", "architectures")
 
 
 def main(argv: list[str]) -> int:
