@@ -10,11 +10,13 @@ import itertools
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from fpga.report import report_unit
-from hw.pe.params import TARGETS
+from hw.pe.params import TARGETS, PEParams
+from hw.pe.recorded import smallest
 
 __all__ = ["PATH", "PLACES", "WEIGHTS", "main", "measure"]
 
@@ -26,7 +28,8 @@ WEIGHTS = (
 ).split()
 #: (activation, target) of each weight.
 PLACES = (*(("int8", target) for target in TARGETS), ("e4m3", "gates"), ("e4m3", "xcup"))
-ARCHS = ("multiply", "shift-add")
+#: Architectures of the plain accumulating cell: what ``auto`` may choose.
+ARCHS = ("multiply", "shift-add", "booth", "product-lut")
 
 
 def area_of(record: dict[str, Any]) -> float:
@@ -37,10 +40,14 @@ def area_of(record: dict[str, Any]) -> float:
     return counts.get("LUT4eq", counts.get("LUT", counts.get("LUT4")))
 
 
-def measure(point: tuple[str, tuple[str, str], str], use_cache: bool = True) -> float:
-    """Return the area of (weight, (act, target), arch), without DSP blocks."""
+def measure(point: tuple[str, tuple[str, str], str], use_cache: bool = True) -> float | None:
+    """Return the area of (weight, (act, target), arch), without DSP blocks; None if refused."""
     weight, (act, target), arch = point
     parameters = {"format": weight, "act": act, "arch": arch, "core": "accumulate"}
+    try:
+        PEParams(**parameters)
+    except ValueError:
+        return None
     dsp = None if target == "gates" else False
     record = report_unit("pe", parameters, target, seeds=0, dsp=dsp, use_cache=use_cache)
     return area_of(record)
@@ -54,10 +61,11 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
     executor = executor or concurrent.futures.ProcessPoolExecutor(workers)
     try:
         futures = [executor.submit(measure, point) for point in points]
-        areas: dict[str, list[float]] = {}
+        areas: dict[str, dict[str, float]] = {}
         for number, (point, future) in enumerate(zip(points, futures, strict=True), 1):
-            weight, place, _ = point
-            areas.setdefault(" ".join((weight, *place)), []).append(future.result())
+            weight, place, arch = point
+            if (area := future.result()) is not None:
+                areas.setdefault(" ".join((weight, *place)), {})[arch] = area
             if sys.stderr.isatty():
                 print(f"\r{number}/{len(points)} {weight:12}", end="", file=sys.stderr)
     finally:
@@ -65,6 +73,6 @@ def main(executor: concurrent.futures.Executor | None = None) -> int:
             executor.shutdown(cancel_futures=True)
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in areas.items()]
     PATH.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    smaller = sum(shift_add <= multiply for multiply, shift_add in areas.values())
-    print(f"{len(areas)} pairs; shift-add is no larger in {smaller}")
+    wins = Counter(smallest(*key.split())[0] for key in areas)
+    print(f"{len(areas)} pairs; smallest: {', '.join(f'{a} {n}' for a, n in wins.most_common())}")
     return 0

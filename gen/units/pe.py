@@ -22,7 +22,7 @@ UNIT = Unit(
         "act": "activation format",
         "arch": "datapath: "
         + "; ".join(f"{name} - {architecture(name).summary}" for name in NAMES)
-        + "; auto - the smaller of multiply and shift-add on record for the target",
+        + "; auto - the smallest on record for the target",
         "lanes": "products per beat",
         "max_k": "longest dot product, in products; sizes the accumulator",
         "acc_bits": "accumulator width (default: the least that never overflows)",

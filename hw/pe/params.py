@@ -200,7 +200,7 @@ class PEParams:
         """The architecture, and why."""
         if self.arch != "auto":
             return self.arch, "as asked"
-        return recorded.smaller(self.weight_format.name, self.act_format.name, self.target)
+        return recorded.smallest(self.weight_format.name, self.act_format.name, self.target)
 
     @property
     def notes(self) -> tuple[str, ...]:
