@@ -179,6 +179,8 @@ async def streams(dut: Any) -> None:
         )
         for name in driven:
             getattr(dut, name).value = 0
+    for name in job["words"].keys() - {f for s in job["streams"] for f in s["fields"]}:
+        getattr(dut, name).value = job["words"][name][0]  # a port beside the streams: a setting
     Clock(clock, PERIOD, unit="ns").start()
     await reset(dut, job["clock"], 2)
     fault = None

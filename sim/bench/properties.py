@@ -15,7 +15,8 @@ The properties, by the labels that proofs report:
     One beat that is distinct from all others, at an arbitrary time, shows in the one result that it
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
-The reset may come at any time. Inputs keep the rules of transfer and are otherwise free.
+The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
+beside the streams, a setting, has the ``constant`` that the manifest gives its port.
 """
 
 from collections.abc import Mapping
@@ -67,7 +68,8 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
     """
     parameters = manifest["parameters"]
     beats = golden.vectors(parameters, np.random.default_rng(1), tries)
-    beats = {name: np.asarray(values) for name, values in beats.items() if name != "last"}
+    fields = {_field(port) for port in _ports(manifest, "in")} - {"last"}
+    beats = {name: np.asarray(values) for name, values in beats.items() if name in fields}
     framed = any(_field(port) == "last" for port in _ports(manifest, "in"))
 
     def results(rows: list[int]) -> list[tuple[int, ...]]:
@@ -136,6 +138,10 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     pins = {clock["name"]: "clk", clock["reset"]: "rst" if reset == clock["reset"] else "!rst"}
     names = [i["valid"], i["ready"], o["valid"], o["ready"], *(p["name"] for p in inputs + outputs)]
     pins |= {name: name for name in names}
+    settings = [
+        port for port in manifest["ports"] if port["role"] == "data" and port["dir"] == "in"
+    ]
+    pins |= {p["name"]: f"{p['width']}'d{p.get('constant', 0)}" for p in settings}
     connections = ", ".join(f".{pin}({net})" for pin, net in pins.items())
     i_payload = "{" + ", ".join([*(p["name"] for p in free), "distinct"]) + "}"
     o_payload = "{" + ", ".join(p["name"] for p in outputs) + "}"

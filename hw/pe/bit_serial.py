@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bit-serial processing element: one term of every weight a cycle."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.pe.bit_serial_exact import BitSerialExact
+from hw.pe.bit_serial_float import BitSerialFloat
+from hw.pe.bit_serial_terms import STEPS
+from hw.pe.params import PEParams
+from hw.spec.formats import FloatFormat
+
+__all__ = ["SPECIAL_VALUES", "BitSerial"]
+
+#: Contents of ``sv`` for the special values of BitMoD: sign and magnitude in half units.
+SPECIAL_VALUES = {
+    "e2m1": (10, 32 + 10, 16, 32 + 16),
+    "e2m0": (6, 32 + 6, 12, 32 + 12),
+}
+_SCALE_BITS = 8
+
+
+class BitSerial(wiring.Component):
+    """Dot products of a stream of beats, each held at the input until its last term is taken.
+
+    Parameters
+    ----------
+    params : :class:`~hw.pe.params.PEParams`
+        ``mode`` hardware rounds the sum to 24 bits in each cycle; ``scale`` int8 multiplies an
+        exact sum by a scale, one bit a cycle, while the next dot product runs.
+
+    Members
+    -------
+    i : ``In(stream.Signature({a, w[, sel: 2][, s: signed(8)], last: 1}))``
+        One beat of operands. ``sel`` picks the special value that the code of -0 stands for, ``s``
+        is read with ``last``, which closes the dot product.
+    sv : ``In(24)``
+        Four special values of 6 bits, the first in the low bits: a sign above a magnitude in half
+        units. Float weights only. It must not change while a dot product is under way.
+    o : ``Out(stream.Signature({acc: signed or y: 32[, nan: 1][, bad: 1]}))``
+        The dot product in units of ``2**lam``, exact for at most ``max_k`` products; ``y``, in mode
+        hardware, as an fp32 code. ``nan``: an activation was NaN or infinite; those count as zero.
+        ``bad``: a special value has more than two terms, of which the two leading ones counted.
+
+    Timing
+    ------
+    4, 3, 3, 2 cycles a beat for weights of 8, 6, 5 and fewer bits. ``o`` is valid :attr:`latency`
+    cycles after the beat with ``last`` is accepted: 1, with a scale 8. With a scale a ``last`` is
+    not accepted earlier than 8 cycles after the one before, nor while a result waits. ``i.ready``
+    follows ``o.ready`` combinationally while a result waits, with a scale also ``last``.
+    """
+
+    def __init__(self, params: PEParams):
+        self.params = params
+        weight, act = params.weight_format, params.act_format
+        self.steps = STEPS[weight.name]
+        self.special = isinstance(weight, FloatFormat)
+        self.cell: Any = (BitSerialFloat if params.mode == "hardware" else BitSerialExact)(params)
+        self.latency = _SCALE_BITS if params.scale else 1
+        self.beats_per_cycle = 1 / max(self.steps, _SCALE_BITS if params.scale else 1)
+        self.combinational_paths = (("o_ready", "i_ready"),)
+        if params.scale:
+            self.combinational_paths += (("i_last", "i_ready"),)
+        beat = {
+            "a": data.ArrayLayout(unsigned(act.bits), params.lanes),
+            "w": data.ArrayLayout(unsigned(weight.bits), params.lanes),
+            **({"sel": unsigned(2)} if self.special else {}),
+            **({"s": signed(_SCALE_BITS)} if params.scale else {}),
+            "last": unsigned(1),
+        }
+        flags = [n for n in ("nan", "bad") if n in self.cell.signature.members]
+        result = self._result() | {name: unsigned(1) for name in flags}
+        self.flags = flags
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(beat))),
+                **({"sv": In(24)} if self.special else {}),
+                "o": Out(stream.Signature(data.StructLayout(result))),
+            }
+        )
+        self._describe()
+
+    def _result(self) -> dict[str, Any]:
+        if self.params.mode == "hardware":
+            return {"y": unsigned(32)}
+        return {"acc": signed(self.cell.width + (_SCALE_BITS if self.params.scale else 0))}
+
+    def _describe(self) -> None:
+        params = self.params
+        self.lam = params.act_lam - self.special
+        self.number_formats: dict[str, dict[str, Any]] = {
+            "i_a": {"format": params.act_format.name, "lanes": params.lanes},
+            "i_w": {"format": params.weight_format.name, "lanes": params.lanes},
+        }
+        self.contract: dict[str, Any] = {"max_k": params.max_k, "cycles_per_beat": self.steps}
+        if params.mode == "hardware":
+            self.number_formats["o_y"] = {"format": "fp32"}
+        else:
+            bits = len(self.o.payload.acc)
+            self.number_formats["o_acc"] = {"format": f"int{bits}", "lam": self.lam}
+            self.contract |= {"lam": self.lam, "acc_bits": bits}
+        if self.special:
+            values = SPECIAL_VALUES[params.weight_format.name]
+            constant = sum(value << 6 * k for k, value in enumerate(values))
+            self.number_formats["sv"] = {"constant": constant}
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.cell = cell = self.cell
+        beat = self.i.payload
+        step = Signal(range(self.steps))
+        first = Signal(init=1)  #: The step is the first of a dot product.
+        final = step == self.steps - 1
+        moving = Signal()
+        m.d.comb += [
+            cell.en.eq(self.i.valid & moving),
+            cell.clr.eq(first),
+            cell.step.eq(step),
+            cell.a.eq(beat.a),
+            cell.w.eq(beat.w),
+            self.i.ready.eq(moving & final),
+        ]
+        if self.special:
+            m.d.comb += [cell.sel.eq(beat.sel), cell.sv.eq(self.sv)]
+        with m.If(cell.en):
+            m.d.sync += [step.eq(Mux(final, 0, step + 1)), first.eq(final & beat.last)]
+        closes = cell.en & final & beat.last
+        if self.params.scale:
+            self._scaled(m, moving, closes, final & beat.last)
+        else:
+            self._plain(m, moving, closes)
+        return m
+
+    def _plain(self, m: Module, moving: Signal, closes: Any) -> None:
+        """The accumulator is the output register, so a waiting result holds the next beat."""
+        m.d.comb += moving.eq(~self.o.valid | self.o.ready)
+        with m.If(moving):
+            m.d.sync += self.o.valid.eq(closes)
+        result = self.o.payload
+        name = "y" if self.params.mode == "hardware" else "acc"
+        m.d.comb += [result[n].eq(getattr(self.cell, n)) for n in (name, *self.flags)]
+
+    def _scaled(self, m: Module, moving: Signal, closes: Any, closing: Any) -> None:
+        """Multiply a finished sum by ``s``, lowest bit first; the product moves down a bit a step.
+
+        The first of the 8 steps is that in which the sum becomes known.
+        """
+        cell, beat, result = self.cell, self.i.payload, self.o.payload
+        left = Signal(range(_SCALE_BITS))
+        factor = Signal(signed(cell.width), reset_less=True)
+        high = Signal(signed(cell.width), reset_less=True)
+        low = Signal(_SCALE_BITS, reset_less=True)
+        free = Signal()
+        m.d.comb += free.eq(~left.any() & (~self.o.valid | self.o.ready))
+        m.d.comb += moving.eq(~closing | free)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        row = Signal(signed(cell.width))
+        summed = Signal(signed(cell.width + 1))
+        with m.If(left.any()):
+            m.d.comb += row.eq(Cat(factor) & low[0].replicate(cell.width))
+            top = left == 1  # the bit of the scale that counts negative
+            flipped = Cat(row) ^ top.replicate(cell.width)
+            m.d.comb += summed.eq((Cat(top, high).as_signed() + Cat(top, flipped).as_signed()) >> 1)
+            m.d.sync += [left.eq(left - 1), self.o.valid.eq(left == 1)]
+            m.d.sync += [Cat(low, high).eq(Cat(low[1:], summed))]
+        with m.Elif(closes):
+            m.d.comb += row.eq(Cat(cell.total) & beat.s[0].replicate(cell.width))
+            m.d.comb += summed.eq(row)
+            m.d.sync += [left.eq(_SCALE_BITS - 1), factor.eq(cell.total)]
+            m.d.sync += [Cat(low, high).eq(Cat(beat.s[1:], summed))]
+        for name in self.flags:
+            flag = Signal(name=name, reset_less=True)
+            with m.If(left == _SCALE_BITS - 1):  # before the next dot product touches them
+                m.d.sync += flag.eq(getattr(cell, name))
+            m.d.comb += result[name].eq(flag)
+        m.d.comb += result.acc.eq(Cat(low, high))
