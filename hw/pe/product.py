@@ -11,9 +11,9 @@ from hw.pe.decode import Operand
 __all__ = ["add_product", "product_word"]
 
 
-def _digits(m: Module, value: Value, negative: Value | None) -> list[Digit]:
+def _digits(m: Module, value: Value, negative: Value | None, arch: str) -> list[Digit]:
     """Return the cheapest digits of a multiplier, each negated where ``negative`` is 1."""
-    few = len(value) <= (1 if value.shape().signed else 3)
+    few = arch != "booth" and len(value) <= (1 if value.shape().signed else 3)
     digits = plain_digits(m, value) if few else booth_digits(m, value)
     if negative is None:
         return digits
@@ -32,21 +32,22 @@ def _either(first: Value | None, second: Value | None) -> Value | None:
 def add_product(
     m: Module, heap: BitHeap, weight: Operand, act: Operand, arch: str, max_product: int
 ) -> None:
-    """Add ``weight * act`` to ``heap``: with a multiplier, or (``shift-add``) without.
+    """Add ``weight * act`` to ``heap``: with a multiplier (``multiply``), or without.
 
+    ``shift-add`` takes the cheapest digits of the multiplier, ``booth`` radix-4 digits always.
     ``max_product`` is the largest magnitude that the product can have.
     """
     negative = _either(weight.negative, act.negative)
     if negative is not None:
         negative = wire(m, negative, "negative")
     shifted = weight.shift is not None or act.shift is not None
-    if arch == "shift-add" and not shifted:
-        _add_rows(m, heap, weight.significand, act.significand, negative)
+    if arch != "multiply" and not shifted:
+        _add_rows(m, heap, weight.significand, act.significand, negative, arch)
         return
     if arch == "multiply":
         word = wire(m, weight.significand * act.significand, "product")
     else:
-        word = _resolved_rows(m, weight.significand, act.significand, heap.carry_chains)
+        word = _resolved_rows(m, weight.significand, act.significand, heap.carry_chains, arch)
     is_signed = word.shape().signed
     if shifted:
         by = wire(m, _sum(weight.shift, act.shift), "shift")
@@ -85,15 +86,17 @@ def _sum(first: Value | None, second: Value | None) -> Value:
     return first + second
 
 
-def _add_rows(m: Module, heap: BitHeap, weight: Value, act: Value, negative: Value | None) -> None:
+def _add_rows(
+    m: Module, heap: BitHeap, weight: Value, act: Value, negative: Value | None, arch: str
+) -> None:
     # The operand with fewer digits selects multiples of the other.
     multiplier, multiplicand = (weight, act) if len(weight) <= len(act) else (act, weight)
-    for digit in _digits(m, multiplier, negative):
+    for digit in _digits(m, multiplier, negative, arch):
         row, carry = multiple(digit, multiplicand)
         heap.add(row, digit.weight, carry)
 
 
-def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool) -> Value:
+def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool, arch: str) -> Value:
     """Return the product of two significands as one word, made of rows."""
     is_signed = weight.shape().signed or act.shape().signed
     for single, other in ((weight, act), (act, weight)):
@@ -101,6 +104,6 @@ def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool) -> 
             word = Cat(other) & single.replicate(len(other))
             return word.as_signed() if other.shape().signed else word
     heap = BitHeap(m, len(weight) + len(act), carry_chains)
-    _add_rows(m, heap, weight, act, None)
+    _add_rows(m, heap, weight, act, None, arch)
     total = heap.total()
     return total if is_signed else total.as_unsigned()

@@ -2,7 +2,8 @@
 """Hold emitted Verilog to its golden model: the half of the benches outside the simulator.
 
 Everything is driven by the manifest: its streams and ports say what to connect, its latency and
-beats per cycle give the deadline, its ``golden`` names the model.
+beats per cycle give the deadline, its ``golden`` names the model. An output that comes as several
+words of which only the sum counts (``redundant`` in the manifest's contract) is judged by the sum.
 """
 
 import importlib
@@ -158,9 +159,8 @@ def check(
         wrong = wrong or _compare(manifest, beats, expected, found["words"], plan)
     last = seen["passes"][-1]["words"] if seen["passes"] else {}
     outputs = {
-        port["name"]: unpack(last[port["name"]], port["width"], 1, port["signed"])
-        for port in manifest["ports"]
-        if port["name"] in last
+        port["name"]: unpack(words, port["width"], 1, port["signed"])
+        for port, words in _observed(manifest, last)
     }
     return Report(used, vectors, results, done, seen["fault"], wrong, wave, outputs)
 
@@ -184,6 +184,7 @@ def _job(
     rate = manifest["beats_per_cycle"]
     free = latency + int(np.ceil(count / rate)) if rate else None
     enables = [p["width"] for p in manifest["ports"] if p["name"] == "en"]
+    widths = {p["name"]: p["width"] for p in manifest["ports"]}
     return {
         "clock": manifest["clock"],
         "streams": manifest["streams"],
@@ -195,6 +196,9 @@ def _job(
         "words": words,
         "beats": count,
         "stages": enables[0] if enables else 0,
+        "redundant": [
+            {"ports": parts, "width": widths[parts[0]]} for parts in _redundant(manifest).values()
+        ],
         "results": {},
         "quiet": 8 + 2 * latency if manifest["streams"] else 0,
         "patience": _PATIENCE + latency,
@@ -208,6 +212,29 @@ def _job(
             for number, p in enumerate(passes)
         ],
     }
+
+
+def _redundant(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the results that come as a sum of words: name -> ports of equal width."""
+    groups: dict[str, list[str]] = manifest.get("contract", {}).get("redundant", {})
+    return groups
+
+
+def _observed(
+    manifest: Mapping[str, Any], words: Mapping[str, list[int]]
+) -> list[tuple[dict[str, Any], list[int]]]:
+    """Return (port, its words) of every output that was seen, the words of a sum added up."""
+    ports = {port["name"]: port for port in manifest["ports"] if port["name"] in words}
+    found = []
+    for name, parts in _redundant(manifest).items():
+        if not set(parts) <= set(ports):
+            continue
+        whole = {**ports[parts[0]], "name": name, "signed": True}
+        mask = (1 << whole["width"]) - 1
+        sums = [sum(row) & mask for row in zip(*(words[part] for part in parts), strict=True)]
+        found.append((whole, sums))
+        ports = {key: port for key, port in ports.items() if key not in parts}
+    return found + [(port, words[name]) for name, port in ports.items()]
 
 
 def _short(port: Mapping[str, Any]) -> str:
@@ -232,15 +259,15 @@ def _compare(
 ) -> Mismatch | None:
     """Return the first difference, if any, between what came out and what is due."""
     first: Mismatch | None = None
-    for port in manifest["ports"]:
-        if port["name"] not in words:
-            continue
+    for port, column in _observed(manifest, words):
         name = _short(port)
         want = expected.get(port["name"], expected.get(name))
         if want is None:
             raise ValueError(f"the golden model gives nothing for the output {port['name']!r}")
         lanes = 1 if np.ndim(want) == 1 else np.shape(want)[1]
-        got = unpack(words[port["name"]], port["width"], lanes, port["signed"])
+        # A port of several lanes has no sign of its own; they have that of what is due.
+        with_sign = port["signed"] or bool((np.asarray(want) < 0).any())
+        got = unpack(column, port["width"], lanes, with_sign)
         pairs = zip(np.reshape(want, (-1, lanes)), np.reshape(got, (-1, lanes)), strict=False)
         for index, (due, seen) in enumerate(pairs):
             if [int(v) for v in due] != [int(v) for v in seen]:
