@@ -3,21 +3,20 @@
 
 The codes of integers and of floating-point numbers, with the sign folded in, are in the order of
 their values. Where a neighbour takes over is therefore one constant of that order, found exactly
-when the hardware is made, whatever the rule: middles, geometric means, ties to either side.
+when the hardware is made, whatever the rule, ties to either side included.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Const, Module, Mux, Value
 
-from hw.arith.recode import lookup
 from hw.arith.wires import wire
-from hw.encode.source import INFINITY, Source
-from hw.spec.formats import FloatFormat, Format, IntFormat, PowerFormat, TableFormat
+from hw.encode.source import Source
+from hw.spec.formats import FloatFormat, Format, IntFormat, TableFormat
 
-__all__ = ["book", "first_keys", "select", "values_of"]
+__all__ = ["first_keys", "select", "values_of"]
 
 Entry = tuple[Fraction, int]  #: A value and its code.
 
@@ -41,15 +40,6 @@ def _integer(fmt: Format, code: int) -> int | None:
     n = fmt.bits
     if isinstance(fmt, TableFormat):
         return fmt.table[code]
-    if isinstance(fmt, PowerFormat):
-        width = n - fmt.has_sign
-        power = code & (1 << width) - 1
-        if fmt.has_nan and power == (1 << width) - 1:
-            return None
-        size = 1 << power
-        if fmt.has_zero:
-            size = size >> 1
-        return -size if fmt.has_sign and code >> width else size
     if isinstance(fmt, IntFormat):
         if fmt.encoding == "bipolar":
             return 2 * code - (1 << n) + 1
@@ -89,8 +79,6 @@ def _rises(
     upper_is_nearer = abs(b) < abs(a)
     even = upper_is_nearer if code_a % 2 == code_b % 2 else code_a % 2 == 1
     balanced = abs(a) == abs(b)
-    if isinstance(fmt, PowerFormat) and balanced:
-        return True
     if rounding == "ties-down":
         return False
     if rounding in ("rha", "ties-to-zero") and not balanced:
@@ -103,29 +91,17 @@ def _takes(fmt: Format, rounding: str, low: Entry, high: Entry, x: Fraction) -> 
     a, b = low[0], high[0]
     if rounding == "rtz" and not a < 0 < b:
         return x >= b if b > 0 else x > a
-    if isinstance(fmt, PowerFormat) and a * b > 0:
-        # Beyond the geometric mean, which no fraction meets.
-        return x > 0 and x * x > a * b if a > 0 else x > 0 or x * x < a * b
     middle = (a + b) / 2
     return x > middle or (x == middle and _rises(fmt, rounding, low, high))
 
 
-def book(fmt: Format, rounding: str, overflow: str) -> list[Entry]:
-    """Return the values in ascending order with their codes, with that of an overflow if any."""
-    values = values_of(fmt)
-    if overflow == "nonsat" and isinstance(fmt, PowerFormat) and fmt.has_nan:
-        after = INFINITY if rounding == "rtz" else 2 * values[-1][0]
-        values.append((after, (1 << fmt.bits - fmt.has_sign) - 1))
-    return values
-
-
-def first_keys(fmt: Format, values: Sequence[Entry], source: Source, rounding: str) -> list[int]:
+def first_keys(fmt: Format, source: Source, rounding: str) -> list[int]:
     """Return for every value but the least the first place in the order that becomes it.
 
     A place that no number takes is one past the last.
     """
     keys = []
-    for low, high in pairwise(values):
+    for low, high in pairwise(values_of(fmt)):
         least, most = 0, source.keys
         while least < most:
             middle = (least + most) // 2
@@ -142,7 +118,7 @@ def select(m: Module, key: Value, keys: Sequence[int], words: Sequence[int], wid
     key = wire(m, key, "key")
     limit = 1 << len(key)
     if len(keys) > PARALLEL:
-        return lookup(words, _search(m, key, keys), width)
+        return wire(m, _pick(words, _search(m, key, keys), width), "code")
     result: Value = Const(words[0], width)
     for first, before, after in zip(keys, words, words[1:], strict=False):
         if first < limit and before != after:
@@ -151,16 +127,26 @@ def select(m: Module, key: Value, keys: Sequence[int], words: Sequence[int], wid
     return wire(m, result, "code")
 
 
-def _search(m: Module, key: Value, keys: Sequence[int]) -> Value:
-    """Return how many of ``keys`` are not above ``key``, by halving the range for each bit."""
+def _search(m: Module, key: Value, keys: Sequence[int]) -> list[Value]:
+    """Return the bits, from the top, of how many of ``keys`` are not above ``key``.
+
+    The range of possible numbers is halved for each bit.
+    """
     depth = len(keys).bit_length()
     limit = 1 << len(key)
     padded = [min(k, limit) for k in keys] + [limit] * ((1 << depth) - 1 - len(keys))
-    index: list[Value] = []  # from the top bit down
+    rank: list[Value] = []
     for level in range(depth):
         step = 1 << depth - level
-        pivots = padded[step // 2 - 1 :: step]
-        chosen = Cat(*index[::-1]) if index else Const(0, 1)
-        pivot = wire(m, lookup(pivots, chosen, len(key) + 1), "pivot")
-        index.append(wire(m, key >= pivot, "upper"))
-    return wire(m, Cat(*index[::-1]), "rank")
+        pivot = wire(m, _pick(padded[step // 2 - 1 :: step], rank, len(key) + 1), "pivot")
+        rank.append(wire(m, key >= pivot, "upper"))
+    return rank
+
+
+def _pick(words: Sequence[int], index: Sequence[Value], width: int) -> Value:
+    """Return the word at the index whose bits, from the top, are ``index``."""
+    if not index or len(set(words)) == 1:
+        return Const(words[0], width)
+    half = 1 << len(index) - 1
+    low = _pick(words[:half], index[1:], width)
+    return Mux(index[0], _pick(words[half:], index[1:], width), low) if words[half:] else low

@@ -11,22 +11,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value
 
 from hw.arith.wires import wire
 from hw.encode.rounding import grows
-from hw.encode.shift import normalize, shift_right
-from hw.encode.source import IntSource, Source, magnitude
+from hw.encode.shift import shift_right
+from hw.encode.source import Scaled, Source, scaled
 from hw.spec.formats import PositFormat
 
-__all__ = ["Scaled", "cut", "finish", "scaled_source"]
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """A non-zero number, or what says that there is none."""
-
-    negative: Value
-    exponent: Value  #: Signed; of the leading 1.
-    fraction: Value  #: The bits after the leading 1.
-    zero: Value
-    nar: Value
+__all__ = ["Cut", "cut", "cut_source", "finish"]
 
 
 @dataclass(frozen=True)
@@ -41,27 +30,9 @@ class Cut:
     nar: Value
 
 
-def scaled_source(m: Module, fmt: PositFormat, source: Source, code: Value) -> Scaled:
-    """Return the number that ``code`` stands for."""
-    top = -fmt.lam  # exponent of the largest posit; of the smallest it is -top
-    if isinstance(source, IntSource):
-        keep = min(source.bits, max(1, top + 1 - source.lam))
-        size, beyond = magnitude(m, code, keep)
-        word, zeros = normalize(m, size, len(size) - 1)
-        exponent = wire(m, len(size) - 1 + source.lam - zeros, "exponent")
-        exponent = Mux(beyond, Const(top), exponent)
-        zero = ~(word[-1] | beyond)
-        fraction = word[:-1] & (~beyond).replicate(len(word) - 1)
-        return Scaled(code[-1], exponent, fraction, zero, Const(0, 1))
-    pieces = source.pieces(m, code)
-    clamped = pieces.clamped_exponent(m)
-    zero = ~pieces.significand.any()
-    # Subnormal numbers below the smallest posit all become it, whatever their leading bit.
-    limit = 0 if source.least + 1 <= -top else min(source.man_bits, source.least + top + 1)
-    significand, zeros = source.normalized(m, pieces, limit)
-    exponent = wire(m, clamped + (source.least - 1) - zeros, "exponent")
-    nar = pieces.nan | pieces.infinite
-    return Scaled(pieces.negative, exponent, significand[:-1], zero, nar)
+def cut_source(m: Module, fmt: PositFormat, source: Source, code: Value) -> Cut:
+    """Return the number that ``code`` stands for, cut for ``fmt``."""
+    return cut(m, fmt, scaled(m, source, code, fmt.lam, -fmt.lam))
 
 
 def cut(m: Module, fmt: PositFormat, number: Scaled) -> Cut:
@@ -88,7 +59,7 @@ def cut(m: Module, fmt: PositFormat, number: Scaled) -> Cut:
         word[:low].any() | lost if low else lost,
         number.negative,
         number.zero,
-        number.nar,
+        wire(m, number.nan | number.infinite, "is_nar"),
     )
 
 

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.wires import wire
 from hw.cell import Cell
-from hw.encode import codebook, integer, minifloat, posit
+from hw.encode import codebook, integer, minifloat, posit, power
 from hw.encode.source import FloatSource, Source, parse_source
 from hw.pe.decode import label_of
 from hw.spec.formats import FloatFormat, Format, IntFormat, PositFormat, PowerFormat, parse
@@ -141,8 +141,10 @@ def _encode(m: Module, params: QuantizeParams, code: Value, keep: Callable[[Any]
     """Return the target code of a source code; ``keep`` holds what is to be rounded."""
     fmt, source, rounding = params.target, params.source_format, params.rounding
     if isinstance(fmt, PositFormat):
-        scaled = posit.scaled_source(m, fmt, source, code)
-        return posit.finish(m, fmt, keep(posit.cut(m, fmt, scaled)), rounding)
+        return posit.finish(m, fmt, keep(posit.cut_source(m, fmt, source, code)), rounding)
+    if isinstance(fmt, PowerFormat):
+        scaled = keep(power.scaled_source(m, fmt, source, code))
+        return power.finish(m, fmt, scaled, rounding, params.overflow)
     if isinstance(fmt, FloatFormat) and minifloat.is_regular(fmt):
         cut = keep(minifloat.cut_source(m, fmt, source, code))
         return minifloat.finish(m, fmt, cut, rounding, params.overflow)
@@ -153,15 +155,12 @@ def _encode(m: Module, params: QuantizeParams, code: Value, keep: Callable[[Any]
     if isinstance(source, FloatSource):
         nan = source.pieces(m, code).nan
     place = keep(_Place(wire(m, source.key(code), "place"), nan))
-    values = codebook.book(fmt, rounding, params.overflow)
-    keys = codebook.first_keys(fmt, values, source, rounding)
-    words = [word for _, word in values]
+    keys = codebook.first_keys(fmt, source, rounding)
+    words = [word for _, word in codebook.values_of(fmt)]
     result = codebook.select(m, place.key, keys, words, fmt.bits)
     if isinstance(source, FloatSource):
-        without = words[sum(first <= source.keys // 2 for first in keys)]
-        if isinstance(fmt, PowerFormat) and fmt.has_nan:
-            without = (1 << fmt.bits - fmt.has_sign) - 1
-        result = Mux(place.nan, without, result)
+        of_zero = words[sum(first <= source.keys // 2 for first in keys)]
+        result = Mux(place.nan, of_zero, result)
     return result
 
 

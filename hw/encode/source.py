@@ -10,7 +10,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from hw.arith.wires import wire
 from hw.encode.shift import normalize
 
-__all__ = ["INFINITY", "FloatSource", "IntSource", "Pieces", "Source", "magnitude", "parse_source"]
+__all__ = [
+    "INFINITY",
+    "FloatSource",
+    "IntSource",
+    "Pieces",
+    "Scaled",
+    "Source",
+    "magnitude",
+    "parse_source",
+    "scaled",
+]
 
 MOST_LAM = 256  #: Bound of the exponent of an integer's unit.
 INFINITY = Fraction(1 << 1024)  #: Stands for infinity among the values of a source.
@@ -142,3 +152,39 @@ def magnitude(m: Module, code: Value, keep: int) -> tuple[Value, Value]:
         return size[: len(code)], Const(0, 1)
     rest = code[keep:-1] ^ sign.replicate(len(code) - 1 - keep)
     return size[:keep], wire(m, rest.any() | size[keep], "beyond")
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A number with its leading 1 found: ``1.fraction * 2**exponent``, or one that has none."""
+
+    negative: Value
+    exponent: Value  #: Signed.
+    fraction: Value
+    zero: Value
+    infinite: Value
+    nan: Value
+
+
+def scaled(m: Module, source: Source, code: Value, low: int, high: int) -> Scaled:
+    """Return the number that ``code`` stands for, exact from ``2**low`` to ``2**high``.
+
+    Non-zero magnitudes below keep an exponent below ``low``, those above one of ``high`` or more.
+    """
+    no = Const(0, 1)
+    if isinstance(source, IntSource):
+        keep = min(source.bits, max(1, high + 1 - source.lam))
+        size, beyond = magnitude(m, code, keep)
+        word, zeros = normalize(m, size, len(size) - 1)
+        exponent = wire(m, len(size) - 1 + source.lam - zeros, "exponent")
+        fraction = word[:-1] & (~beyond).replicate(len(word) - 1)
+        zero = ~(word[-1] | beyond)
+        return Scaled(code[-1], Mux(beyond, Const(high), exponent), fraction, zero, no, no)
+    pieces = source.pieces(m, code)
+    zero = ~pieces.significand.any()
+    # Of subnormal numbers below the lowest the leading bit does not matter.
+    limit = min(source.man_bits, max(0, source.least - low + 1))
+    significand, zeros = source.normalized(m, pieces, limit)
+    exponent = wire(m, pieces.clamped_exponent(m) + (source.least - 1) - zeros, "exponent")
+    fraction = significand[:-1]
+    return Scaled(pieces.negative, exponent, fraction, zero, pieces.infinite, pieces.nan)
