@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from hw.pe.bit_serial_exact import BitSerialExact
 from hw.pe.bit_serial_float import BitSerialFloat
 from hw.pe.bit_serial_terms import STEPS
 from hw.pe.params import PEParams
+from hw.pe.serial import hold_result, take_steps
 from hw.spec.formats import FloatFormat
 
 __all__ = ["SPECIAL_VALUES", "BitSerial"]
@@ -61,7 +62,7 @@ class BitSerial(wiring.Component):
         self.cell: Any = (BitSerialFloat if params.mode == "hardware" else BitSerialExact)(params)
         self.latency = _SCALE_BITS if params.scale else 1
         self.beats_per_cycle = 1 / max(self.steps, _SCALE_BITS if params.scale else 1)
-        self.combinational_paths = (("o_ready", "i_ready"),)
+        self.combinational_paths: tuple[tuple[str, str], ...] = (("o_ready", "i_ready"),)
         if params.scale:
             self.combinational_paths += (("i_last", "i_ready"),)
         beat = {
@@ -111,39 +112,20 @@ class BitSerial(wiring.Component):
         m = Module()
         m.submodules.cell = cell = self.cell
         beat = self.i.payload
-        step = Signal(range(self.steps))
-        first = Signal(init=1)  #: The step is the first of a dot product.
-        final = step == self.steps - 1
         moving = Signal()
-        m.d.comb += [
-            cell.en.eq(self.i.valid & moving),
-            cell.clr.eq(first),
-            cell.step.eq(step),
-            cell.a.eq(beat.a),
-            cell.w.eq(beat.w),
-            self.i.ready.eq(moving & final),
-        ]
+        final, closes = take_steps(m, self.i, cell, self.steps, moving)
+        m.d.comb += [cell.a.eq(beat.a), cell.w.eq(beat.w)]
         if self.special:
             m.d.comb += [cell.sel.eq(beat.sel), cell.sv.eq(self.sv)]
-        with m.If(cell.en):
-            m.d.sync += [step.eq(Mux(final, 0, step + 1)), first.eq(final & beat.last)]
-        closes = cell.en & final & beat.last
         if self.params.scale:
             self._scaled(m, moving, closes, final & beat.last)
-        else:
-            self._plain(m, moving, closes)
+            return m
+        hold_result(m, self.o, moving, closes)
+        name = "y" if self.params.mode == "hardware" else "acc"
+        m.d.comb += [self.o.payload[n].eq(getattr(cell, n)) for n in (name, *self.flags)]
         return m
 
-    def _plain(self, m: Module, moving: Signal, closes: Any) -> None:
-        """The accumulator is the output register, so a waiting result holds the next beat."""
-        m.d.comb += moving.eq(~self.o.valid | self.o.ready)
-        with m.If(moving):
-            m.d.sync += self.o.valid.eq(closes)
-        result = self.o.payload
-        name = "y" if self.params.mode == "hardware" else "acc"
-        m.d.comb += [result[n].eq(getattr(self.cell, n)) for n in (name, *self.flags)]
-
-    def _scaled(self, m: Module, moving: Signal, closes: Any, closing: Any) -> None:
+    def _scaled(self, m: Module, moving: Signal, closes: Value, closing: Value) -> None:
         """Multiply a finished sum by ``s``, lowest bit first; the product moves down a bit a step.
 
         The first of the 8 steps is that in which the sum becomes known.
