@@ -13,7 +13,7 @@ from hw.cell import Cell
 from hw.pe.framed import Framed
 from hw.pe.fused_bricks import Bricks, add_fused
 from hw.pe.fused_fields import add_fields, separate_products
-from hw.pe.fused_float import Half, next_sum
+from hw.pe.fused_float import PRODUCT_BITS, Half, next_sum
 from hw.pe.fused_rows import add_word
 from hw.pe.params import PEParams
 
@@ -61,14 +61,16 @@ def _label(kind: str, params: PEParams) -> str:
     return f"{kind}_{mode_of(params)}{bits}_l{params.lanes}_c{sum_bits(params)}{chains}"
 
 
-def _add_products(m: Module, heap: BitHeap, params: PEParams, a: Value, w: Value, width: Value):
+def _add_products(
+    m: Module, heap: BitHeap, params: PEParams, a: Value, w: Value, width: Value
+) -> None:
     a_bits, w_bits = port_bits(params)
     for lane in range(params.lanes):
-        codes = a.word_select(lane, a_bits), w.word_select(lane, w_bits)
+        acts, weights = a.word_select(lane, a_bits), w.word_select(lane, w_bits)
         if mode_of(params) == "weights":
-            add_word(m, heap, *codes, width)
+            add_word(m, heap, acts, weights, width)
         else:
-            add_fused(m, heap, Bricks(m, *codes, width, params.weight_format.bits))
+            add_fused(m, heap, Bricks(m, acts, weights, width, params.weight_format.bits))
 
 
 class FusedDot(Cell):
@@ -152,10 +154,9 @@ class FusedAccumulate(Cell):
     def _sum(self, m: Module, kept: Value) -> list[tuple[Value, Value]]:
         params = self.params
         heap = BitHeap(m, len(kept), params.carry_chains)
-        # Ready before any row is: the first full adders take it.
+        _add_products(m, heap, params, self.a, self.w, self.width)
         if not params.carry_chains:
             heap.add(kept)
-        _add_products(m, heap, params, self.a, self.w, self.width)
         total = heap.total()
         return [(self.acc, total + kept if params.carry_chains else total)]
 
@@ -174,10 +175,10 @@ class FusedAccumulate(Cell):
         ]
         width = wire(m, Mux(halves, 0, self.width), "levels")
         heap = BitHeap(m, 2 * params.weight_format.bits, params.carry_chains)
-        add_fused(m, heap, Bricks(m, *codes, width, params.weight_format.bits))
+        add_fused(m, heap, Bricks(m, codes[0], codes[1], width, params.weight_format.bits))
         product = heap.total()
         before = wire(m, self.y & (~self.clr).replicate(32), "before")
-        length = 32 - -48 + params.max_k.bit_length() + 1
+        length = PRODUCT_BITS + params.max_k.bit_length() + 1  # one for what rounding adds
         total = next_sum(m, parts[0], parts[1], product[:22], before, length)
         return [
             (self.acc, Mux(halves, 0, kept.as_signed() + product)),

@@ -16,7 +16,7 @@ _FIELDS = _SIDE * _SIDE
 
 
 def separate_products(m: Module, bricks: Bricks, field: int) -> Value:
-    """Return the products of 8-bit operands, code i's in the i-th equal part of ``16 * field`` bits.
+    """Return ``16 * field`` bits that hold the products of 8-bit operands, each in an equal part.
 
     With 8-bit codes there is one part, with 4-bit codes four, with 2-bit codes sixteen.
     """

@@ -9,7 +9,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from hw.arith.wires import wire
 
-__all__ = ["Half", "next_sum"]
+__all__ = ["PRODUCT_BITS", "Half", "next_sum"]
+
+#: Bits of the largest product of two fp16 numbers, in units of the smallest.
+PRODUCT_BITS = 80
 
 _LEAST = -48  # exponent of the smallest product
 _BIAS = 127
@@ -37,7 +40,7 @@ def next_sum(m: Module, a: Half, w: Half, product: Value, before: Value, length:
     """Return the fp32 code of ``a * w + before``.
 
     ``product`` is that of the significands, 22 bits; ``before`` the fp32 code of a sum so far, of
-    magnitude below ``2**(length - 49)``.
+    magnitude below ``2**length`` with this product, in units of the smallest product.
     """
     negative = wire(m, a.sign ^ w.sign, "negative")
     place = wire(m, a.place + w.place, "place")

@@ -28,16 +28,12 @@ def add_word(m: Module, heap: BitHeap, a: Value, w: Value, width: Value) -> None
     half = wire(m, width == 1, "half")
     quarter = wire(m, ~(whole | half), "quarter")
     within = (None, ~quarter, whole, ~quarter)  # whether a digit has the one below in its weight
-    rows = []
     for row, joined in enumerate(within):
         low = Const(0, 1) if joined is None else w[2 * row - 1] & joined
         digit = booth_digit(m, low, w[2 * row], w[2 * row + 1])
         operand = _operand(m, a, row, (whole, half, quarter))
         addend, carry = multiple(digit, operand)
-        heap.add(carry)
-        rows.append(addend)
-    for addend in rows:
-        heap.add(addend)
+        heap.add(addend, 0, carry)
 
 
 def _operand(m: Module, a: Value, row: int, widths: tuple[Value, ...]) -> Value:
