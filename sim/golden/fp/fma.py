@@ -42,9 +42,9 @@ class _Fma:
     def of(cls, parameters: Mapping[str, Any]) -> "_Fma":
         first = parameters.get("format") or "fp16"
         second = parameters.get("format_b") or first
-        output = parameters.get("output") or first
+        output = parameters.get("result") or first
         addend = parameters.get("addend") or output
-        named = {"format": first, "format_b": second, "addend": addend, "output": output}
+        named = {"format": first, "format_b": second, "addend": addend, "result": output}
         a, b, c, y = (minifloat(name, role) for role, name in named.items())
         rounding = parameters.get("rounding") or "rne"
         return cls(a, b, c, y, rounding, parameters.get("overflow") or default_overflow(y))

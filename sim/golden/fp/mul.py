@@ -102,7 +102,7 @@ def _minifloats(
 ) -> Multiply:
     fa, fb, fy = (
         minifloat(fmt.name, role)
-        for fmt, role in ((first, "format"), (second, "format_b"), (output, "output"))
+        for fmt, role in ((first, "format"), (second, "format_b"), (output, "result"))
     )
     rule = overflow or default_overflow(fy)
 
@@ -119,11 +119,11 @@ def _minifloats(
 
 def _formats(parameters: Mapping[str, Any]) -> tuple[Format, Format, Format]:
     first = parameters.get("format") or "posit8_2"
-    names = (first, parameters.get("format_b") or first, parameters.get("output") or first)
+    names = (first, parameters.get("format_b") or first, parameters.get("result") or first)
     formats = tuple(parse(name) for name in names)
     for kind in (PositFormat, FloatFormat):
         if all(isinstance(fmt, kind) for fmt in formats):
             return formats[0], formats[1], formats[2]
     raise ValueError(
-        f"format, format_b and output must be all posits or all minifloats, not {', '.join(names)}"
+        f"format, format_b and result must be all posits or all minifloats, not {', '.join(names)}"
     )

@@ -101,12 +101,12 @@ def test_fp32_product_and_sum_equal_numpy():
 MIXED = [
     {"format": "fp32"},
     {"format": "bf16"},
-    {"format": "fp16", "output": "fp32"},
-    {"format": "bf16", "addend": "fp32", "output": "fp32"},
-    {"format": "e4m3", "format_b": "e5m2", "output": "fp16"},
-    {"format": "e5m2", "addend": "fp32", "output": "e4m3", "overflow": "sat"},
-    {"format": "e4m3_fnuz", "output": "e5m2_fnuz"},
-    {"format": "e3m0", "format_b": "e1m2", "addend": "e0m3", "output": "e2m3"},
+    {"format": "fp16", "result": "fp32"},
+    {"format": "bf16", "addend": "fp32", "result": "fp32"},
+    {"format": "e4m3", "format_b": "e5m2", "result": "fp16"},
+    {"format": "e5m2", "addend": "fp32", "result": "e4m3", "overflow": "sat"},
+    {"format": "e4m3_fnuz", "result": "e5m2_fnuz"},
+    {"format": "e3m0", "format_b": "e1m2", "addend": "e0m3", "result": "e2m3"},
 ]
 
 
@@ -135,7 +135,7 @@ def nearest(fmt, x):
 def test_finite_results_are_the_nearest(case):
     """By the definition: no code lies nearer to the exact fraction than the answer."""
     names = [case["format"], case.get("format_b", case["format"])]
-    output = case.get("output", case["format"])
+    output = case.get("result", case["format"])
     fa, fb, fc, fy = (parse(n) for n in (*names, case.get("addend", output), output))
     x = beats(case, 900)
     got = fma.run(case, x)["y"]
@@ -179,12 +179,12 @@ def test_what_stands_for_infinity_and_nan():
     top = 0x7BFF
     assert one(top, top, 0) == inf and one(top, top | minus, 0) == inf | minus
     assert one(top, top, 0, overflow="sat") == one(inf, top, 0, overflow="sat") == top
-    assert one(inf, top, 0, output="e4m3") == one(inf, top | minus, 0, output="e4m3") == 0x7F
-    assert one(inf, top | minus, 0, output="e4m3", overflow="sat") == 0xFE
-    assert one(top, top | minus, 0, output="e4m3_fnuz", format="fp16") == 0x80
-    assert one(inf, top | minus, 0, output="e2m1") == 0xF
-    assert one(inf, 0, 0, output="e2m1") == 0
-    assert one(0x8001, 1, 0, output="e4m3_fnuz") == 0, "fnuz has no -0"
+    assert one(inf, top, 0, result="e4m3") == one(inf, top | minus, 0, result="e4m3") == 0x7F
+    assert one(inf, top | minus, 0, result="e4m3", overflow="sat") == 0xFE
+    assert one(top, top | minus, 0, result="e4m3_fnuz", format="fp16") == 0x80
+    assert one(inf, top | minus, 0, result="e2m1") == 0xF
+    assert one(inf, 0, 0, result="e2m1") == 0
+    assert one(0x8001, 1, 0, result="e4m3_fnuz") == 0, "fnuz has no -0"
 
 
 def test_overflow_decision_of_the_sheet():
@@ -192,7 +192,7 @@ def test_overflow_decision_of_the_sheet():
 
     def rounded(number, output):
         code = int(np.float32(number).view(np.uint32))
-        return one(0, 0, code, format="fp16", addend="fp32", output=output)
+        return one(0, 0, code, format="fp16", addend="fp32", result=output)
 
     assert [rounded(v, "e4m3") for v in (464, 464.1)] == [0x7E, 0x7F]
     assert [rounded(v, "e5m2") for v in (61439, 61440)] == [0x7B, 0x7C]

@@ -57,9 +57,9 @@ CASES = [
     {"format": "posit4_1"},
     {"format": "posit8_2"},
     {"format": "posit6_3"},
-    {"format": "posit5_0", "format_b": "posit8_1", "output": "posit7_1"},
-    {"format": "posit16_3", "format_b": "posit3_0", "output": "posit8_0"},
-    {"format": "posit8_0", "output": "posit16_1"},
+    {"format": "posit5_0", "format_b": "posit8_1", "result": "posit7_1"},
+    {"format": "posit16_3", "format_b": "posit3_0", "result": "posit8_0"},
+    {"format": "posit8_0", "result": "posit16_1"},
 ]
 
 
@@ -67,7 +67,7 @@ CASES = [
 def test_posits_by_definition(case):
     """The tie of two neighbours is the posit with one more bit; never to zero, never beyond."""
     first, second, output = (
-        parse(case.get(key, case["format"])) for key in ("format", "format_b", "output")
+        parse(case.get(key, case["format"])) for key in ("format", "format_b", "result")
     )
     x = mul.vectors(case, np.random.default_rng(3), 2000)
     got = mul.run(case, x)["y"].tolist()

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a magnitude that is cut off must be incremented."""
+
+from amaranth.hdl import Const, Value
+
+__all__ = ["increment"]
+
+
+def increment(
+    rounding: str,
+    odd: Value,
+    guard: Value,
+    rest: Value,
+    sticky: Value,
+    negative: Value,
+    carry: Value,
+) -> Value:
+    """Return whether the kept part of a magnitude grows by one.
+
+    The magnitude is the kept part, the bit ``guard`` and what is below it. Without ``carry`` that
+    is zero if neither ``rest`` nor ``sticky`` is set. With ``carry`` one unit of the lowest bit is
+    still to be added, ``rest`` says that not all the bits below ``guard`` are ones (so that the
+    unit stays below ``guard``), and ``sticky`` is not set: a subtraction by the one's complement
+    leaves its end-around carry to the rounding.
+
+    ``rounding`` is a key of :data:`hw.spec.rounding.ROUNDINGS`; ``odd`` is the lowest kept bit.
+    """
+    exact = ~(rest | sticky)
+    whole = guard & carry & ~rest  # guard and carry together make one unit of the kept part
+    if rounding == "rtz":
+        return whole
+    tie = exact & (guard ^ carry)
+    above = guard & (rest | sticky) | whole
+    up = {"rne": odd, "rha": Const(1, 1), "ties-down": negative, "ties-to-zero": Const(0, 1)}
+    return above | tie & up[rounding]
