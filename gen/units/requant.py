@@ -24,6 +24,6 @@ UNIT = Unit(
     choices={"scheme": tuple(SCHEMES), "core": CORES, "target": TARGETS},
     cases=(
         {"in_bits": 6, "mult_bits": 4, "out": "int3", "zero_point": True, "pipeline": 2},
-        {"scheme": "tflite", "in_bits": 8, "out": "uint4", "multiplier": 3, "shift": -2},
+        {"scheme": "tflite", "in_bits": 8, "out": "uint4", "multiplier": 3 << 28, "shift": 0},
     ),
 )

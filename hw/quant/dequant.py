@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of groups, each times its scale, added exactly or in binary32."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.bitheap import BitHeap
+from hw.arith.recode import booth_digits, multiple
+from hw.arith.wires import wire
+from hw.cell import Cell
+from hw.quant.fp32 import NAN, Fp32Add, rounded
+from hw.quant.params import among, within
+from hw.quant.scales import SCALES, Scale, scale_of
+
+__all__ = ["SUMS", "Dequant", "DequantParams", "Dequantize", "build"]
+
+SUMS = ("exact", "fp32-seq", "fp32-tree")
+TARGETS = ("gates", "fpga")
+
+#: Exponents that no useful exact sum spans.
+_TOO_WIDE = ("e8m0", "bf16")
+
+
+@dataclass(frozen=True)
+class DequantParams:
+    """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right."""
+
+    acc_bits: int = 24  #: Width of a group's integer sum.
+    lam: int = 0  #: Exponent of the unit of that sum.
+    scale: str = "fp16"  #: Format of the scales, one of :data:`~hw.quant.scales.SCALES`.
+    act_scale: str | None = None  #: Format of a second scale.
+    zero_point: bool = False  #: Whether ``z * sa`` is taken from the sum.
+    sum: str | None = None  #: One of :data:`SUMS`; default exact for int8, else fp32-seq.
+    blocks: int = 1  #: Groups per beat.
+    max_groups: int = 64  #: Groups of the longest dot product; sizes the exact sum.
+    target: str = "gates"  #: Decides structure, never function.
+
+    def __post_init__(self) -> None:
+        within("acc_bits", self.acc_bits, 2, 128)
+        within("lam", self.lam, -300, 300)
+        among("scale", self.scale, SCALES)
+        if self.act_scale is not None:
+            among("act_scale", self.act_scale, SCALES)
+        if self.sum is not None:
+            among("sum", self.sum, SUMS)
+        among("target", self.target, TARGETS)
+        within("blocks", self.blocks, 1, 64)
+        within("max_groups", self.max_groups, 1, 1 << 20)
+        if self.mode == "fp32-tree" and self.blocks & self.blocks - 1:
+            raise ValueError(
+                f"blocks must be a power of two where sum is fp32-tree, not {self.blocks}"
+            )
+        for name in ("scale", "act_scale"):
+            if self.mode == "exact" and getattr(self, name) in _TOO_WIDE:
+                raise ValueError(
+                    f"{name} must be ue4m3, ue5m3, fp16 or int8 where sum is exact, "
+                    f"not {getattr(self, name)!r}"
+                )
+
+    @property
+    def mode(self) -> str:
+        """How groups are added."""
+        return self.sum or ("exact" if self.scale == "int8" else "fp32-seq")
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """The formats of the scales, that of the activations last."""
+        names = (self.scale, self.act_scale)
+        return tuple(scale_of(name) for name in names if name is not None)
+
+    @property
+    def max_group(self) -> int:
+        """Bound of a group's integer, its zero point taken off."""
+        return (129 if self.zero_point else 1) << self.acc_bits - 1
+
+    @property
+    def offset(self) -> int:
+        """Exponent of the unit of a product whose exponent fields are 0."""
+        return self.lam + sum(s.offset for s in self.scales)
+
+    @property
+    def exponents(self) -> tuple[int, int]:
+        """Least and largest exponent of the unit of a group's product."""
+        low, high = (sum(s.fields[k] for s in self.scales) for k in (0, 1))
+        return self.offset + low, self.offset + high
+
+    @property
+    def y_lam(self) -> int:
+        """Exponent of the unit of an exact sum."""
+        return self.lam + sum(s.lam for s in self.scales)
+
+    @property
+    def exact_bits(self) -> int:
+        """Width of an exact sum that never overflows."""
+        bound = self.max_group * self.max_groups
+        for scale in self.scales:
+            bound *= scale.max_int
+        return 1 + bound.bit_length()
+
+    @property
+    def y_shape(self) -> Shape:
+        """Shape of the result."""
+        return signed(self.exact_bits) if self.mode == "exact" else unsigned(32)
+
+    @property
+    def nan_port(self) -> bool:
+        """Whether the exact sum needs a mark for NaN."""
+        return self.mode == "exact" and any(s.nonfinite for s in self.scales)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The parameters with every default made explicit."""
+        return dataclasses.asdict(self) | {"sum": self.mode}
+
+    @property
+    def group_shapes(self) -> dict[str, int]:
+        """Bits of each field that a group brings."""
+        fields = {"p": self.acc_bits, "s": self.scales[0].bits}
+        if self.act_scale is not None:
+            fields["t"] = self.scales[1].bits
+        if self.zero_point:
+            fields |= {"z": 8, "sa": self.acc_bits}
+        return fields
+
+
+class Dequantize(Cell):
+    """Scale the groups of a beat and add them to a sum.
+
+    Parameters
+    ----------
+    params : :class:`DequantParams`
+    flagged : bool
+        Whether there is an input ``bad``.
+
+    Members
+    -------
+    en : ``In(stages)``
+        Bit k lets a beat into stage k; the last stage is the sum.
+    clr : ``In(1)``
+        With the top bit of ``en``: this beat starts a new sum.
+    p, s, t, z, sa : ``In``
+        As the fields of :class:`Dequant`.
+    bad : ``In(1)``
+        Something in the beat was not finite.
+    y : ``Out(32)`` or ``Out(signed)``
+    nan : ``Out(1)``
+        Of exact sums where something may be not finite.
+
+    Timing
+    ------
+    One beat a cycle. The sum of floats is one adder that feeds itself, from a register to the same
+    register in a cycle: compare, align, add, normalise, round. It bounds the clock.
+    """
+
+    def __init__(self, params: DequantParams, flagged: bool = False):
+        self.params, self.flagged = params, flagged
+        self.exact = params.mode == "exact"
+        levels = (params.blocks - 1).bit_length() if params.mode == "fp32-tree" else 0
+        self.stages = 2 if self.exact else 3 + levels
+        self.marks = flagged or any(s.nonfinite for s in params.scales)
+        members = {"en": In(self.stages), "clr": In(1)}
+        members |= {name: In(bits * params.blocks) for name, bits in params.group_shapes.items()}
+        if flagged:
+            members["bad"] = In(1)
+        members["y"] = Out(params.y_shape)
+        if self.exact and self.marks:
+            members["nan"] = Out(1)
+        words = [f"dequant_a{params.acc_bits}_l{params.lam}_{params.scale}_{params.act_scale}"]
+        words += [params.mode, f"b{params.blocks}", f"w{params.y_shape.width}", params.target]
+        words += ["z"] * params.zero_point + ["bad"] * flagged
+        self.label = "_".join(words).replace("-", "m").lower()
+        super().__init__(members)
+
+    def body(self, platform: Any) -> Module:
+        m, params = Module(), self.params
+        bad = self.bad if self.flagged else Const(0, 1)
+        groups = []
+        for block in range(params.blocks):
+            fields = {
+                name: getattr(self, name).word_select(block, bits)
+                for name, bits in params.group_shapes.items()
+            }
+            groups.append(self._group(m, fields, bad))
+        if self.exact:
+            self._exact_sum(m, groups)
+        else:
+            self._float_sum(m, groups)
+        return m
+
+    def _held(self, m: Module, value: Value, stage: int) -> Value:
+        """Return ``value`` as it was when the beat entered ``stage``; constants as they are."""
+        if isinstance(value, Const):
+            return value
+        held = Signal(value.shape(), reset_less=True, name=f"stage{stage}")
+        with m.If(self.en[stage]):
+            m.d.sync += held.eq(value)
+        return held
+
+    def _group(self, m: Module, fields: dict[str, Value], bad: Value) -> "_Product":
+        """Return a group's integer times the significands of its scales, registered."""
+        params = self.params
+        p: Value = wire(m, fields["p"].as_signed(), "p")
+        if params.zero_point:
+            # z * sa, negated by negating the digits of z.
+            heap = BitHeap(m, params.max_group.bit_length() + 1, params.target == "fpga")
+            heap.add(p)
+            minus_z = wire(m, (-fields["z"].as_signed())[:9].as_signed(), "minus_z")
+            self._multiply(m, heap, fields["sa"].as_signed(), minus_z)
+            p = heap.total()
+        codes = [fields[name] for name in ("s", "t") if name in fields]
+        scales = [
+            s.decode(m, code, signed_integers=self.exact)
+            for s, code in zip(params.scales, codes, strict=True)
+        ]
+        negative = wire(m, Cat(s.negative for s in scales).xor(), "negative")
+        significand = scales[0].significand
+        bound = params.scales[0].max_significand
+        if len(scales) > 1:
+            significand = wire(m, significand * scales[1].significand, "significand")
+            bound *= params.scales[1].max_significand
+        field = wire(m, sum((s.field for s in scales[1:]), scales[0].field), "field")
+        nan = wire(m, Cat(bad, *(s.nan for s in scales)).any(), "nan")
+        inf = wire(m, Cat(s.inf for s in scales).any(), "inf")
+        if self.exact:
+            nan, inf = wire(m, nan | inf, "nan"), Const(0, 1)
+            bits = (params.max_group * bound).bit_length() + 1
+            word: Value = p
+        else:
+            # With inf: a zero anywhere makes a NaN of it.
+            sign = wire(m, p[-1], "sign")
+            word = wire(m, (Cat(p) ^ sign.replicate(len(p))) + sign, "absolute")
+            negative = negative ^ sign
+            zeros = [~p.any(), *(~s.significand.any() & ~s.inf for s in scales)]
+            nan = nan | (inf & Cat(zeros).any())
+            word = word[: params.max_group.bit_length()]
+            bits = (params.max_group * bound).bit_length()
+        if bound > 1:
+            heap = BitHeap(m, bits, params.target == "fpga")
+            self._multiply(m, heap, word, significand)
+            word = heap.total() if self.exact else Cat(heap.total())
+        held = [self._held(m, v, 0) for v in (wire(m, word, "product"), field, negative, nan, inf)]
+        return _Product(*held)
+
+    def _multiply(self, m: Module, heap: BitHeap, word: Value, by: Value) -> None:
+        if self.params.target == "fpga":
+            heap.add(word * by)
+            return
+        word = wire(m, word, "multiplicand")
+        for digit in booth_digits(m, by):
+            row, carry = multiple(digit, word)
+            heap.add(row, digit.weight, carry)
+
+    # -- exact ------------------------------------------------------------------------------------
+
+    def _exact_sum(self, m: Module, groups: list["_Product"]) -> None:
+        params = self.params
+        least = sum(s.fields[0] for s in params.scales)
+        width = params.exact_bits
+        heap = BitHeap(m, width, params.target == "fpga")
+        for group in groups:
+            word = Cat(group.word) & (~group.nan).replicate(len(group.word))
+            word = wire(m, word.as_signed(), "finite")
+            if not isinstance(group.field, Const):
+                places = wire(m, group.field - least, "places")
+                word = wire(m, (word << places[: len(group.field)])[:width].as_signed(), "placed")
+            flip = group.negative
+            if any(s.name == "fp16" for s in params.scales):
+                heap.add((Cat(word) ^ flip.replicate(len(word))).as_signed(), carry=flip)
+            else:
+                heap.add(word)
+        heap.add((Cat(self.y) & (~self.clr).replicate(width)).as_signed())
+        total = heap.total()
+        with m.If(self.en[-1]):
+            m.d.sync += self.y.eq(total)
+            if self.marks:
+                nan = Cat(group.nan for group in groups).any()
+                m.d.sync += self.nan.eq((self.nan & ~self.clr) | nan)
+
+    # -- binary32 ---------------------------------------------------------------------------------
+
+    def _float_sum(self, m: Module, groups: list["_Product"]) -> None:
+        params = self.params
+        low, high = params.exponents
+        codes = []
+        for group in groups:
+            code = rounded(m, group.word, group.field, params.offset, low, high)
+            special = Mux(group.nan, NAN, Cat(Const(0xFF << 23, 31), group.negative))
+            code = Mux(group.nan | group.inf, special, Cat(code, group.negative))
+            codes.append(self._held(m, wire(m, code[:32], "code"), 1))
+        subnormals = low < -126
+        stage = 2
+        while params.mode == "fp32-tree" and len(codes) > 1:
+            pairs = zip(codes[::2], codes[1::2], strict=True)
+            codes = [self._held(m, self._add(m, a, b, subnormals), stage) for a, b in pairs]
+            stage += 1
+        total: Value = wire(m, self.y & (~self.clr).replicate(32), "before")
+        for code in codes:
+            total = self._add(m, total, code, subnormals)
+        with m.If(self.en[-1]):
+            m.d.sync += self.y.eq(total)
+
+    def _add(self, m: Module, a: Value, b: Value, subnormals: bool) -> Value:
+        adder = Fp32Add(subnormals)
+        m.submodules += adder
+        m.d.comb += [adder.a.eq(a), adder.b.eq(b)]
+        return adder.y
+
+
+@dataclass(frozen=True)
+class _Product:
+    """``(-1)**negative * word * 2**(field + offset)``, or NaN, or infinite."""
+
+    word: Value
+    field: Value
+    negative: Value
+    nan: Value
+    inf: Value
+
+
+class Dequant(wiring.Component):
+    """Dot products from the integer sums of their groups.
+
+    Parameters
+    ----------
+    params : :class:`DequantParams`
+
+    Members
+    -------
+    i : ``In(stream.Signature({p, s[, t][, z, sa], last}))``
+        ``blocks`` sums of groups, the codes of their scales, zero points (int8) and sums of
+        activations. ``last`` closes the dot product.
+    o : ``Out(stream.Signature({y[, nan]}))``
+        Binary32, or where the sum is exact an integer in units of ``2**y_lam``; then ``nan`` says
+        that a scale was not finite, whose group counts as zero.
+
+    Timing
+    ------
+    One beat per cycle; ``o`` is valid :attr:`latency` cycles after the beat with ``last`` is
+    accepted. The binary32 sum is a loop of one adder (with ``blocks`` under ``fp32-seq``: of that
+    many in a row), which bounds the clock. ``i.ready`` follows ``o.ready`` combinationally.
+    """
+
+    beats_per_cycle = 1
+    combinational_paths = (("o_ready", "i_ready"),)
+
+    def __init__(self, params: DequantParams):
+        self.params = params
+        self.cell = Dequantize(params)
+        self.latency = self.cell.stages
+        fields: dict[str, Any] = {}
+        for name, bits in params.group_shapes.items():
+            fields[name] = unsigned(bits * params.blocks)
+        result: dict[str, Any] = {"y": params.y_shape} | ({"nan": 1} if params.nan_port else {})
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(fields | {"last": 1}))),
+                "o": Out(stream.Signature(data.StructLayout(result))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.cell = cell = self.cell
+        moving = Signal()
+        m.d.comb += [moving.eq(~self.o.valid | self.o.ready), self.i.ready.eq(moving)]
+        m.d.comb += [getattr(cell, f).eq(self.i.payload[f]) for f in self.params.group_shapes]
+        sum_stages(m, cell, moving, self.i.valid, self.i.payload.last, self.o)
+        return m
+
+
+def sum_stages(
+    m: Module, cell: Dequantize, moving: Value, valid: Value, last: Value, o: Any
+) -> None:
+    """Let beats through the stages of ``cell`` while ``moving``; offer its sums on ``o``."""
+    first = Signal(init=1)
+    for stage in range(cell.stages - 1):
+        m.d.comb += cell.en[stage].eq(moving & valid)
+        later_valid = Signal(name=f"group_valid{stage}")
+        later_last = Signal(name=f"group_last{stage}", reset_less=True)
+        with m.If(moving):
+            m.d.sync += [later_valid.eq(valid), later_last.eq(last)]
+        valid, last = later_valid, later_last
+    m.d.comb += [cell.en[-1].eq(moving & valid), cell.clr.eq(first), o.payload.y.eq(cell.y)]
+    if cell.exact and cell.marks:
+        m.d.comb += o.payload.nan.eq(cell.nan)
+    with m.If(moving):
+        m.d.sync += o.valid.eq(valid & last)
+        with m.If(valid):
+            m.d.sync += first.eq(last)
+
+
+def build(params: DequantParams) -> wiring.Component:
+    """Return the component that the parameters name, with what its manifest says."""
+    component: Any = Dequant(params)
+    exact = params.mode == "exact"
+    result = f"int{params.exact_bits}" if exact else "fp32"
+    lanes = {"lanes": params.blocks}
+    component.number_formats = {
+        "i_p": {"format": f"int{params.acc_bits}", "lam": params.lam, **lanes},
+        "i_s": {"format": params.scale, **lanes},
+        "o_y": {"format": result} | ({"lam": params.y_lam} if exact else {}),
+    }
+    component.contract = {"sum": params.mode, "lam": params.lam}
+    if exact:
+        component.contract |= {"y_lam": params.y_lam, "y_bits": params.exact_bits}
+    return component
