@@ -62,22 +62,20 @@ def align(
     """Return (code, guard, sticky) of a floating-point magnitude.
 
     ``exponent`` is signed, at least ``least``, and counts from the smallest normal number of
-    ``fmt``; it is that of the top bit of ``significand``, which must be 1 if it is 0 or more.
+    ``fmt``; it is that of the top bit of ``significand``. Where it is 0 or more, that bit must be 1
+    unless the number is 0.
     """
     exponent = wire(m, exponent, "relative")
-    if least >= 0:
-        mantissa, guard, sticky = _split(m, fmt, significand)
-        return Cat(mantissa, (exponent + 1).as_unsigned()), guard, sticky
-    subnormal = wire(m, exponent < 0, "is_subnormal")
+    low = wire(m, exponent < 0, "is_low") if least < 0 else Const(0, 1)
     # Shifted by so much, the hidden bit falls below the guard bit.
-    most = min(fmt.man_bits + 2, -least)
+    most = min(fmt.man_bits + 2, max(0, -least))
     distance = wire(m, -exponent, "distance")
-    near = Mux(subnormal, distance, 0)[: most.bit_length()]
+    near = Mux(low, distance, 0)[: most.bit_length()]
     amount = near if -least <= most else Mux(distance > most, most, near)
     wide = Cat(Const(0, max(0, fmt.man_bits + 2 - len(significand))), significand)
     word, lost = shift_right(m, wide, wire(m, amount, "amount"), most)
     mantissa, guard, sticky = _split(m, fmt, word)
-    field = Mux(subnormal, 0, (exponent + 1).as_unsigned())
+    field = Mux(low | ~significand[-1], 0, (exponent + 1).as_unsigned())
     return Cat(mantissa, field), guard, sticky | lost
 
 

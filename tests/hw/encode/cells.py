@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many combinational encoders in one netlist, evaluated on arrays of source codes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen.emit import emit
-from gen.unit import discover
+from gen.unit import Unit, discover
+from hw.encode.block import Block, BlockQuantizeParams
 from hw.encode.source import parse_source
 from sim.bench.netlist import Netlist
-from sim.golden import quantize
+from sim.golden import block_quantize, quantize
 
-__all__ = ["differences", "outputs"]
+__all__ = ["block_differences", "differences", "outputs"]
 
 
 def outputs(
@@ -60,4 +62,46 @@ def differences(cells: list[dict[str, Any]], codes: NDArray[np.int64], folder: P
                 f"{cell}: {len(bad)} wrong, first {int(words[k]):#x}: due {int(due[k]):#x}, "
                 f"got {int(found[k]):#x}"
             )
+    return wrong
+
+
+def block_differences(
+    cells: list[dict[str, Any]], codes: NDArray[np.int64], folder: Path
+) -> list[str]:
+    """Return a line for each block cell that differs from the golden model.
+
+    ``codes`` has shape (blocks, size); all cells have that size and one source.
+    """
+    unit: Unit = replace(discover()["block-quantize"], build=Block)
+    params = [BlockQuantizeParams(**cell) for cell in cells]
+    bits, size = params[0].source_format.bits, codes.shape[1]
+    text, pins, at = "", [], 0
+    for number, chosen in enumerate(params):
+        text += emit(unit, chosen, f"cell{number}")[0]
+        ports = [f".x({{{', '.join(f'x{k}' for k in reversed(range(size)))}}})"]
+        for name, width in chosen.fields.items():
+            ports.append(f".{name}(r[{at} +: {width}])")
+            at += width
+        pins.append(f"  cell{number} u{number}({', '.join(ports)});")
+    inputs = ", ".join(f"input [{bits - 1}:0] x{k}" for k in range(size))
+    top = f"module cells({inputs}, output [{at - 1}:0] r);"
+    source = folder / "cells.v"
+    source.write_text("\n".join([text, top, *pins, "endmodule\n"]))
+    netlist = Netlist.read([source], "cells", folder)
+    found = netlist.evaluate({f"x{k}": codes[:, k] for k in range(size)})["r"].astype(np.int64)
+    wrong, at = [], 0
+    for chosen in params:
+        due = block_quantize.run(chosen.resolved, {"x": codes})
+        for name, width in chosen.fields.items():
+            lanes = np.reshape(due[name], (len(codes), -1))
+            part = found[:, at : at + width].reshape(len(codes), lanes.shape[1], -1)
+            got = part @ (1 << np.arange(part.shape[2]))
+            at += width
+            bad = np.flatnonzero((got != lanes.astype(np.int64)).any(axis=1))
+            if len(bad):
+                row = [hex(c) for c in codes[bad[0]]]
+                wrong.append(
+                    f"{chosen}: {len(bad)} wrong in {name}, first {row}: "
+                    f"due {lanes[bad[0]]}, got {got[bad[0]]}"
+                )
     return wrong

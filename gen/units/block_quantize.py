@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+from gen.unit import Unit
+from hw.encode.block import BLOCKS, BlockQuantizeParams, build
+from hw.spec.rounding import ROUNDINGS
+
+UNIT = Unit(
+    name="block-quantize",
+    summary="blocks of numbers to element codes that share a scale",
+    params=BlockQuantizeParams,
+    build=build,
+    golden="sim.golden.block_quantize",
+    help={
+        "block": "block format",
+        "source": "numbers that come in: fp16 (the default), bf16 or fp32",
+        "size": "elements of a block (default: 32 for mx, 16 for bfp)",
+        "scale_rule": "how the scale is chosen: floor (the default; the largest elements may "
+        "saturate), ceil (none does) or rne (nearest power of two)",
+        "rounding": "of the elements: "
+        + "; ".join(f"{name} - {text}" for name, text in ROUNDINGS.items())
+        + " (default: rne)",
+        "tensor_scale": "divide by a tensor's scale as well, which comes with each block",
+    },
+    choices={"block": BLOCKS, "rounding": tuple(ROUNDINGS)},
+    cases=({"size": 4}, {"block": "bfp3", "size": 2, "source": "bf16"}),
+)

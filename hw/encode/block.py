@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks of numbers to element codes and what the block shares."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.cell import Cell
+from hw.encode import mx
+from hw.encode.source import FloatSource, Source, parse_source
+from hw.spec.rounding import ROUNDINGS
+
+__all__ = ["BLOCKS", "Block", "BlockQuantize", "BlockQuantizeParams", "build"]
+
+_POWER = mx.blocks()
+
+BLOCKS = tuple(_POWER)
+
+
+@dataclass(frozen=True)
+class BlockQuantizeParams:
+    """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right."""
+
+    block: str = "mxfp4"  #: One of :data:`BLOCKS`.
+    source: str | None = None  #: fp16 (default), bf16 or fp32.
+    size: int | None = None  #: Elements of a block; by default that of the format.
+    scale_rule: str | None = None  #: How the scale is chosen; ``floor``, ``ceil`` or ``rne``.
+    rounding: str | None = None  #: A name of :data:`hw.spec.rounding.ROUNDINGS`; ``rne``.
+    tensor_scale: bool = False
+
+    def __post_init__(self) -> None:
+        if self.block not in BLOCKS:
+            raise ValueError(f"block must be one of {', '.join(BLOCKS)}, not {self.block!r}")
+        if self.size is not None and (
+            not isinstance(self.size, int)
+            or isinstance(self.size, bool)
+            or not 1 <= self.size <= 1024
+        ):
+            raise ValueError(f"size must be an integer from 1 to 1024, not {self.size!r}")
+        self._one_of("scale_rule", mx.RULES)
+        self._one_of("rounding", tuple(ROUNDINGS))
+        self._one_of("source", ("fp16", "bf16", "fp32"))
+        if self.tensor_scale:
+            raise ValueError("tensor_scale must not be given with block " + self.block)
+
+    def _one_of(self, name: str, allowed: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value is not None and value not in allowed:
+            text = ", ".join(allowed)
+            raise ValueError(f"{name} must be one of {text} with block {self.block}, not {value!r}")
+
+    @cached_property
+    def source_format(self) -> Source:
+        """The source, taken apart."""
+        return parse_source(self.resolved["source"])
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The parameters with every default made explicit."""
+        chosen = asdict(self)
+        defaults = {"source": "fp16", "size": _POWER[self.block].size, "scale_rule": "floor"}
+        defaults["rounding"] = "rne"
+        chosen.update((k, v) for k, v in defaults.items() if chosen[k] is None)
+        return chosen
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """Widths of the results."""
+        block = _POWER[self.block]
+        return {"q": self.elements * block.element.bits, "s": 8}
+
+    @property
+    def elements(self) -> int:
+        """Elements of a block."""
+        return int(self.resolved["size"])
+
+
+class Block(Cell):
+    """Round one block.
+
+    Parameters
+    ----------
+    params : :class:`BlockQuantizeParams`
+
+    Members
+    -------
+    x : ``In(size * source bits)``
+    q : ``Out(size * element bits)``
+    s : ``Out(8)``
+        Codes, element 0 in the low bits, and the scale that they share.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    def __init__(self, params: BlockQuantizeParams):
+        self.params = params
+        self.latency = 0
+        chosen = params.resolved
+        words = [chosen[n] for n in ("block", "source", "size", "scale_rule", "rounding")]
+        self.label = "_".join(map(str, words)).replace("-", "_")
+        inputs = {"x": In(params.elements * params.source_format.bits)}
+        super().__init__({**inputs, **{name: Out(w) for name, w in params.fields.items()}})
+
+    def body(self, platform: Any) -> Module:
+        m, chosen, source = Module(), self.params.resolved, self.params.source_format
+        codes = [self.x.word_select(k, source.bits) for k in range(self.params.elements)]
+        assert isinstance(source, FloatSource)
+        q, s = mx.power_block(
+            m,
+            _POWER[chosen["block"]],
+            source,
+            chosen["source"],
+            chosen["scale_rule"],
+            chosen["rounding"],
+            codes,
+        )
+        m.d.comb += [self.q.eq(Cat(*q)), self.s.eq(s)]
+        return m
+
+
+class BlockQuantize(wiring.Component):
+    """Round a stream of blocks.
+
+    Parameters
+    ----------
+    params : :class:`BlockQuantizeParams`
+
+    Members
+    -------
+    i : ``In(stream.Signature({x: size source codes}))``
+    o : ``Out(stream.Signature({q: size element codes, s: 8}))``
+        Codes, element 0 in the low bits, and the scale that they share.
+
+    Timing
+    ------
+    One block per cycle; ``o`` is valid the cycle after a block is accepted. ``i.ready`` follows
+    ``o.ready`` combinationally while a result waits.
+    """
+
+    latency = 1
+    beats_per_cycle = 1
+    combinational_paths = (("o_ready", "i_ready"),)
+
+    def __init__(self, params: BlockQuantizeParams):
+        self.params = params
+        beat = {"x": unsigned(params.elements * params.source_format.bits)}
+        result = {name: unsigned(width) for name, width in params.fields.items()}
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(beat))),
+                "o": Out(stream.Signature(data.StructLayout(result))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, params = Module(), self.params
+        m.submodules.block = cell = Block(params)
+        moving = Signal()
+        m.d.comb += [
+            moving.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(moving),
+            cell.x.eq(self.i.payload.x),
+        ]
+        with m.If(moving):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        for name, width in params.fields.items():
+            held = Signal(width, name=f"held_{name}", reset_less=True)
+            m.d.comb += self.o.payload[name].eq(held)
+            with m.If(moving & self.i.valid):
+                m.d.sync += held.eq(getattr(cell, name))
+        return m
+
+
+def build(params: BlockQuantizeParams) -> wiring.Component:
+    """Return the component that the parameters name, with what its manifest says."""
+    component: Any = BlockQuantize(params)
+    block = _POWER[params.block]
+    element = {"format": block.element.name, "lanes": params.elements}
+    if block.fraction:
+        element["lam"] = -block.fraction
+    component.number_formats = {
+        "i_x": {"format": params.resolved["source"], "lanes": params.elements},
+        "o_q": element,
+        "o_s": {"format": "e8m0"},
+    }
+    return component

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks against the golden model: as netlists on many blocks, and as streams under stalls."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gen.emit import emit
+from gen.unit import discover
+from hw.encode.block import BLOCKS, BlockQuantizeParams
+from hw.spec.rounding import ROUNDINGS
+from sim.bench.check import Pass, check, golden_of
+from sim.golden import block_quantize
+from tests.hw.encode.cells import block_differences
+
+POWER = [name for name in BLOCKS if name.startswith(("mx", "bfp"))]
+RULES = ("floor", "ceil", "rne")
+EXPONENTS = {"fp16": 10, "bf16": 7, "fp32": 23}
+WIDTHS = {"fp16": 16, "bf16": 16, "fp32": 32}
+
+
+def blocks(source: str, size: int, seed: int) -> NDArray[np.int64]:
+    """Corners of blocks as source codes, then random ones."""
+    rng, mantissa, width = np.random.default_rng(seed), EXPONENTS[source], WIDTHS[source]
+    sign, one = 1 << width - 1, 1 << mantissa
+    top = (sign - 1) >> mantissa << mantissa  # infinity
+    fields = top >> mantissa
+    rows = [[0] * size, [sign] * size, [1] + [0] * (size - 1), [sign] + [1] * (size - 1)]
+    for field in (0, 1, 2, 3, fields // 2, fields // 2 + 1, fields - 2, fields - 1):
+        # The largest magnitude just below, on, and just above a power of two; a single outlier.
+        for amax in (field * one + one - 1, field * one, field * one + 1):
+            rows.append([sign | amax, *(amax - 1 - rng.integers(0, one, size - 1)).clip(0)])
+            rows.append([*[0] * (size - 1), amax])
+            rows.append([amax, *rng.integers(0, amax + 1, size - 1)])
+    for bad in (top, top | sign, top + 1, top + (one >> 1), top + one - 1):
+        rows.append([*rng.integers(0, top, size - 1), bad])
+    for step in range(600):
+        # Exponents close together, so that every element matters; some near the bottom.
+        middle = int(rng.integers(0, fields)) if step % 3 else int(rng.integers(0, 6))
+        exponent = (middle - rng.integers(0, 12, size)).clip(0, fields - 1)
+        fraction = rng.integers(0, one, size)
+        if step % 2:  # few bits, so that ties are met
+            fraction &= -(one >> int(rng.integers(1, 5)))
+        rows.append(exponent * one + fraction + sign * rng.integers(0, 2, size))
+    return np.array(rows, dtype=np.int64)
+
+
+def crossed(source: str, start: int) -> list[dict[str, Any]]:
+    modes = tuple(ROUNDINGS)
+    return [
+        {
+            "block": name,
+            "source": source,
+            "size": 3,
+            "scale_rule": RULES[(k + start) % 3],
+            "rounding": modes[(2 * k + start) % 5],
+        }
+        for k, name in enumerate(POWER)
+    ]
+
+
+@pytest.mark.parametrize(("source", "start"), [("fp16", 0), ("bf16", 1), ("fp32", 2)])
+def test_powers(source, start, tmp_path):
+    cells = crossed(source, start)[start::3]
+    assert block_differences(cells, blocks(source, 3, start), tmp_path) == []
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("source", ["fp16", "bf16", "fp32"])
+@pytest.mark.parametrize("start", range(15))
+def test_powers_crossed(source, start, tmp_path):
+    codes = blocks(source, 3, start)
+    assert block_differences(crossed(source, start), codes, tmp_path) == []
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "mxfp4": {"size": 5},
+    "mxfp8": {"block": "mxfp8_e4m3", "size": 4, "source": "fp32", "scale_rule": "ceil"},
+    "bfp": {"block": "bfp4"},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stream(name: str, tmp_path: Path) -> None:
+    unit, case = discover()["block-quantize"], CASES[name]
+    text, manifest = emit(unit, unit.params(**case))
+    (tmp_path / "dut.v").write_text(text)
+    beats = golden_of(manifest).vectors(manifest["parameters"], np.random.default_rng(2), 100)
+    passes = [Pass("none", "none"), Pass("random", "random"), Pass("bursty", "shy")]
+    report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", passes=passes)
+    assert report.passed, (report.fault, report.mismatch)
+    assert report.results == 100
+
+
+def test_default_sizes():
+    for name in BLOCKS:
+        assert BlockQuantizeParams(block=name).elements == block_quantize.default_size(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"block": "mxfp5"}, "block must be one of mxfp8_e4m3, .*, not 'mxfp5'"),
+        ({"size": 0}, "size must be an integer from 1 to 1024, not 0"),
+        ({"scale_rule": "up"}, "scale_rule must be one of floor, ceil, rne with .*, not 'up'"),
+        ({"rounding": "up"}, "rounding must be one of rne, .* with block mxfp4, not 'up'"),
+        ({"source": "int8"}, "source must be one of fp16, bf16, fp32 with .*, not 'int8'"),
+        ({"tensor_scale": True}, "tensor_scale must not be given with block mxfp4"),
+    ],
+)
+def test_wrong_parameters(given, message):
+    with pytest.raises(ValueError, match=message):
+        BlockQuantizeParams(**given)
