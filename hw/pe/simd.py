@@ -15,7 +15,7 @@ from hw.pe.simd_operand import Formats, Word
 from hw.pe.simd_product import placed_products
 from hw.pe.simd_round import e2m1_magnitude, posit_magnitude
 
-__all__ = ["SimdAccumulate", "build"]
+__all__ = ["SimdAccumulate", "build", "next_state", "rounded"]
 
 _WORD, _FORMAT, _QUIRE, _LANES = 16, 2, 128, 4
 _RESULTS = {"quire": unsigned(_QUIRE), "nar": unsigned(_LANES), "y": unsigned(_WORD)}
@@ -71,18 +71,26 @@ class SimdAccumulate(Cell):
     def body(self, platform: Any) -> Module:
         m = Module()
         formats = Formats(m, self.fmt)
-        total = wire(m, self.quire & (~self.clr).replicate(_QUIRE), "kept")
+        quire = wire(m, self.quire & (~self.clr).replicate(_QUIRE), "kept")
         nar: Value = self.nar & (~self.clr).replicate(_LANES)
         for lane in range(self.params.lanes):
-            a, w = (Word(m, p.word_select(lane, _WORD), formats) for p in (self.a, self.w))
-            magnitudes, signs = placed_products(m, a, w, formats)
-            total = _signed_sum(m, total, magnitudes, signs, formats)
-            nar = nar | _nar(a, formats) | _nar(w, formats)
+            a, w = (port.word_select(lane, _WORD) for port in (self.a, self.w))
+            quire, nar = next_state(m, a, w, quire, nar, formats)
         held = Signal(_FORMAT)
         with m.If(self.en):
-            m.d.sync += [self.quire.eq(total), self.nar.eq(nar), held.eq(self.fmt)]
-        m.d.comb += self.y.eq(_rounded(m, self.quire, self.nar, Formats(m, held)))
+            m.d.sync += [self.quire.eq(quire), self.nar.eq(nar), held.eq(self.fmt)]
+        m.d.comb += self.y.eq(rounded(m, self.quire, self.nar, Formats(m, held)))
         return m
+
+
+def next_state(
+    m: Module, a: Value, w: Value, quire: Value, nar: Value, formats: Formats
+) -> tuple[Value, Value]:
+    """Return (quire, nar) after the products of one word of each operand."""
+    words = [Word(m, word, formats) for word in (a, w)]
+    magnitudes, signs = placed_products(m, words[0], words[1], formats)
+    total = _signed_sum(m, quire, magnitudes, signs, formats)
+    return total, nar | _nar(words[0], formats) | _nar(words[1], formats)
 
 
 def _signed_sum(
@@ -107,7 +115,8 @@ def _nar(word: Word, formats: Formats) -> Value:
     return Mux(formats.quarters, quarters, Mux(formats.posit16, high, Cat(low, high)))
 
 
-def _rounded(m: Module, quire: Value, nar: Value, formats: Formats) -> Value:
+def rounded(m: Module, quire: Value, nar: Value, formats: Formats) -> Value:
+    """Return the word of codes nearest to the sums."""
     bits = _QUIRE // _LANES
     tops = [quire[bits * k + bits - 1] for k in range(_LANES)]
     halves = [Mux(formats.posit8, tops[k | 1], tops[k]) for k in range(_LANES)]
