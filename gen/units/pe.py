@@ -51,6 +51,8 @@ UNIT = Unit(
     cases=(
         {"format": "int4"},
         {"format": "int2", "act": "int2", "lanes": 2},
+        {"format": "int2", "act": "int2", "group": 2, "scale": "int8", "max_k": 4},
+        {"format": "int2", "act": "int2", "lanes": 2, "group": 2, "scale": "e8m0", "max_k": 4},
         *({"arch": name, **case} for name in NAMES for case in architecture(name).cases),
     ),
 )

@@ -91,6 +91,8 @@ class PEParams:
             raise ValueError(f"pipeline must be 0 where core is dot, not {self.pipeline}")
         if self.core == "dot" and self.acc_bits is not None:
             raise ValueError(f"acc_bits must not be given where core is dot, not {self.acc_bits}")
+        if self.group is not None:
+            _within("group", self.group, 1, self.max_k)
         if self.acc_bits is not None:
             _within("acc_bits", self.acc_bits, self.exact_bits, 4096)
         _within("columns", self.columns, 1, 1024)
@@ -171,8 +173,8 @@ class PEParams:
 
     @property
     def exact_bits(self) -> int:
-        """Bits with which no sum of ``max_k`` products overflows."""
-        return _sum_bits(self.max_product, self.max_k)
+        """Bits with which no sum of ``max_k`` products, or of a group, overflows."""
+        return _sum_bits(self.max_product, self.group or self.max_k)
 
     @property
     def acc_width(self) -> int:
@@ -200,7 +202,10 @@ class PEParams:
         """The architecture, and why."""
         if self.arch != "auto":
             return self.arch, "as asked"
-        return recorded.smallest(self.weight_format.name, self.act_format.name, self.target)
+        found = recorded.smallest(self.weight_format.name, self.act_format.name, self.target)
+        if self.group is not None and "group" not in architecture(found[0]).options:
+            return "shift-add", f"as {found[0]} takes no groups"
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -232,6 +237,8 @@ class PEParams:
             acc_bits=self.dot_width if self.core == "dot" else self.acc_width,
             max_k=self.lanes if self.core == "dot" else self.max_k,
         )
+        if self.group is not None and self.scale is not None and self.sum is None:
+            chosen["sum"] = "exact" if self.scale == "int8" else "fp32-seq"
         if self.act_window:
             chosen["window"] = f"{self.act_window.low}:{self.act_window.high}"
         return chosen

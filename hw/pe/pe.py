@@ -8,9 +8,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.pe.cells import Accumulate, Dot
+from hw.pe.group import OPTIONS, GroupPE, check_group
 from hw.pe.params import PEParams
 
-__all__ = ["PE", "PEParams", "any_pair", "build", "plain"]
+__all__ = ["OPTIONS", "PE", "PEParams", "any_pair", "build", "plain"]
 
 
 class PE(wiring.Component):
@@ -94,11 +95,14 @@ class PE(wiring.Component):
 
 
 def any_pair(params: PEParams) -> None:
-    """Take every pair of formats: the check of architectures that decode both operands."""
+    """Take every pair of formats, with or without scales of groups, whose fields are checked."""
+    check_group(params)
 
 
 def plain(params: PEParams) -> wiring.Component:
     """Return the component of an architecture that forms whole products, one beat a cycle."""
+    if params.group is not None:
+        return GroupPE(params)
     kinds: dict[str, Any] = {"stream": PE, "accumulate": Accumulate, "dot": Dot}
     component: wiring.Component = kinds[params.core](params)
     return component

@@ -42,7 +42,7 @@ class DequantParams:
     target: str = "gates"  #: Decides structure, never function.
 
     def __post_init__(self) -> None:
-        within("acc_bits", self.acc_bits, 2, 128)
+        within("acc_bits", self.acc_bits, 2, 1024)
         within("lam", self.lam, -300, 300)
         among("scale", self.scale, SCALES)
         if self.act_scale is not None:
@@ -137,6 +137,8 @@ class Dequantize(Cell):
     params : :class:`DequantParams`
     flagged : bool
         Whether there is an input ``bad``.
+    sa_bits : int, optional
+        Width of ``sa`` where it is less than that of ``p``.
 
     Members
     -------
@@ -158,14 +160,17 @@ class Dequantize(Cell):
     register in a cycle: compare, align, add, normalise, round. It bounds the clock.
     """
 
-    def __init__(self, params: DequantParams, flagged: bool = False):
+    def __init__(self, params: DequantParams, flagged: bool = False, sa_bits: int | None = None):
         self.params, self.flagged = params, flagged
+        self.shapes = params.group_shapes
+        if params.zero_point and sa_bits is not None:
+            self.shapes["sa"] = sa_bits
         self.exact = params.mode == "exact"
         levels = (params.blocks - 1).bit_length() if params.mode == "fp32-tree" else 0
         self.stages = 2 if self.exact else 3 + levels
         self.marks = flagged or any(s.nonfinite for s in params.scales)
         members = {"en": In(self.stages), "clr": In(1)}
-        members |= {name: In(bits * params.blocks) for name, bits in params.group_shapes.items()}
+        members |= {name: In(bits * params.blocks) for name, bits in self.shapes.items()}
         if flagged:
             members["bad"] = In(1)
         members["y"] = Out(params.y_shape)
@@ -173,7 +178,8 @@ class Dequantize(Cell):
             members["nan"] = Out(1)
         words = [f"dequant_a{params.acc_bits}_l{params.lam}_{params.scale}_{params.act_scale}"]
         words += [params.mode, f"b{params.blocks}", f"w{params.y_shape.width}", params.target]
-        words += ["z"] * params.zero_point + ["bad"] * flagged
+        words += [f"z{self.shapes['sa']}"] if params.zero_point else []
+        words += ["bad"] if flagged else []
         self.label = "_".join(words).replace("-", "m").lower()
         super().__init__(members)
 
@@ -184,7 +190,7 @@ class Dequantize(Cell):
         for block in range(params.blocks):
             fields = {
                 name: getattr(self, name).word_select(block, bits)
-                for name, bits in params.group_shapes.items()
+                for name, bits in self.shapes.items()
             }
             groups.append(self._group(m, fields, bad))
         if self.exact:
@@ -228,9 +234,10 @@ class Dequantize(Cell):
         nan = wire(m, Cat(bad, *(s.nan for s in scales)).any(), "nan")
         inf = wire(m, Cat(s.inf for s in scales).any(), "inf")
         if self.exact:
-            nan, inf = wire(m, nan | inf, "nan"), Const(0, 1)
+            lost = wire(m, Cat(inf, *(s.nan for s in scales)).any(), "lost")
+            nan, inf = wire(m, nan | lost, "nan"), Const(0, 1)
             bits = (params.max_group * bound).bit_length() + 1
-            word: Value = p
+            word: Value = wire(m, (Cat(p) & (~lost).replicate(len(p))).as_signed(), "finite")
         else:
             # With inf: a zero anywhere makes a NaN of it.
             sign = wire(m, p[-1], "sign")
@@ -264,8 +271,7 @@ class Dequantize(Cell):
         width = params.exact_bits
         heap = BitHeap(m, width, params.target == "fpga")
         for group in groups:
-            word = Cat(group.word) & (~group.nan).replicate(len(group.word))
-            word = wire(m, word.as_signed(), "finite")
+            word = group.word
             if not isinstance(group.field, Const):
                 places = wire(m, group.field - least, "places")
                 word = wire(m, (word << places[: len(group.field)])[:width].as_signed(), "placed")

@@ -2,7 +2,7 @@
 """Significands meet in a real multiplier."""
 
 from hw.pe.arch import Arch
-from hw.pe.pe import any_pair, plain
+from hw.pe.pe import OPTIONS, any_pair, plain
 
 ARCH = Arch(
     name="multiply",
@@ -12,6 +12,7 @@ ARCH = Arch(
     when="On an FPGA with DSP blocks to spare, or where synthesis brings good multipliers.",
     check=any_pair,
     build=plain,
+    options=OPTIONS,
     flow=(("a", "w"), ("decode a", "decode w"), ("significand x significand",),
           ("shift, sign",), ("Dadda tree",), ("accumulator@",)),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 """Rows of shifted activations instead of a multiplier."""
 
 from hw.pe.arch import Arch
-from hw.pe.pe import any_pair, plain
+from hw.pe.pe import OPTIONS, any_pair, plain
 
 ARCH = Arch(
     name="shift-add",
@@ -12,6 +12,7 @@ ARCH = Arch(
     when="The default for weights of up to 4 bits, on gates and on look-up tables.",
     check=any_pair,
     build=plain,
+    options=OPTIONS,
     flow=(("a", "w"), ("decode a", "digits of w"), ("rows 0, ±a, ±2a",),
           ("Dadda tree or carry chains",), ("accumulator@",)),
 )  # fmt: skip

@@ -109,15 +109,19 @@ def test_cells_equal_the_golden_model(scheme, number, tmp_path):
 STREAMS = [
     {"scheme": "tflite", "pipeline": 3, "lanes": 2, "in_bits": 12, "zero_point": True},
     {"scheme": "gemmlowp", "pipeline": 3, "out": "uint8", "in_bits": 20},
-    {"scheme": "gemmlowp", "pipeline": 2, "in_bits": 16, "target": "fpga"},
     {"scheme": "rbe", "pipeline": 1, "in_bits": 24},
+    {"scheme": "gemmlowp", "pipeline": 2, "in_bits": 16, "target": "fpga"},
     {"scheme": "rha", "pipeline": 3, "target": "fpga", "multiplier": 77, "in_bits": 16},
     {"scheme": "rne", "pipeline": 0, "shift": 9, "mult_bits": 8, "out": "int4", "lanes": 3},
 ]
 
 
-@pytest.mark.parametrize("case", STREAMS, ids=range(len(STREAMS)))
-def test_streams(case, tmp_path):
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(n, marks=() if n < 3 else pytest.mark.deep) for n in range(len(STREAMS))],
+)
+def test_streams(number, tmp_path):
+    case = STREAMS[number]
     text, manifest = emit(UNIT, RequantParams(**case))
     (tmp_path / "dut.v").write_text(text)
     beats = golden_of(manifest).vectors(manifest["parameters"], np.random.default_rng(3), 120)
