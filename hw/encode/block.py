@@ -10,15 +10,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cell import Cell
-from hw.encode import mx
+from hw.encode import mx, nvfp4
 from hw.encode.source import FloatSource, Source, parse_source
+from hw.spec.formats import Format, parse
 from hw.spec.rounding import ROUNDINGS
 
 __all__ = ["BLOCKS", "Block", "BlockQuantize", "BlockQuantizeParams", "build"]
 
 _POWER = mx.blocks()
 
-BLOCKS = tuple(_POWER)
+BLOCKS = (*_POWER, "nvfp4")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,17 @@ class BlockQuantizeParams:
             or not 1 <= self.size <= 1024
         ):
             raise ValueError(f"size must be an integer from 1 to 1024, not {self.size!r}")
-        self._one_of("scale_rule", mx.RULES)
+        if self.block == "nvfp4":
+            self._refuse("scale_rule", None)
+        else:
+            self._refuse("tensor_scale", False)
+            self._one_of("scale_rule", mx.RULES)
         self._one_of("rounding", tuple(ROUNDINGS))
         self._one_of("source", ("fp16", "bf16", "fp32"))
-        if self.tensor_scale:
-            raise ValueError("tensor_scale must not be given with block " + self.block)
+
+    def _refuse(self, name: str, default: Any) -> None:
+        if getattr(self, name) != default:
+            raise ValueError(f"{name} must not be given with block {self.block}")
 
     def _one_of(self, name: str, allowed: tuple[str, ...]) -> None:
         value = getattr(self, name)
@@ -62,16 +69,21 @@ class BlockQuantizeParams:
     def resolved(self) -> dict[str, Any]:
         """The parameters with every default made explicit."""
         chosen = asdict(self)
-        defaults = {"source": "fp16", "size": _POWER[self.block].size, "scale_rule": "floor"}
-        defaults["rounding"] = "rne"
+        defaults: dict[str, Any] = {"source": "fp16", "size": 16, "rounding": "rne"}
+        if self.block in _POWER:
+            defaults |= {"size": _POWER[self.block].size, "scale_rule": "floor"}
         chosen.update((k, v) for k, v in defaults.items() if chosen[k] is None)
         return chosen
 
     @property
     def fields(self) -> dict[str, int]:
         """Widths of the results."""
-        block = _POWER[self.block]
-        return {"q": self.elements * block.element.bits, "s": 8}
+        return {"q": self.elements * self.element.bits, "s": 8}
+
+    @property
+    def element(self) -> Format:
+        """Format of the elements."""
+        return _POWER[self.block].element if self.block in _POWER else parse("e2m1")
 
     @property
     def elements(self) -> int:
@@ -89,6 +101,8 @@ class Block(Cell):
     Members
     -------
     x : ``In(size * source bits)``
+    g : ``In(32)``
+        With ``tensor_scale``: the tensor's scale, a positive and finite fp32 code.
     q : ``Out(size * element bits)``
     s : ``Out(8)``
         Codes, element 0 in the low bits, and the scale that they share.
@@ -103,23 +117,24 @@ class Block(Cell):
         self.latency = 0
         chosen = params.resolved
         words = [chosen[n] for n in ("block", "source", "size", "scale_rule", "rounding")]
-        self.label = "_".join(map(str, words)).replace("-", "_")
+        words += ["tensor"] if params.tensor_scale else []
+        self.label = "_".join(str(w) for w in words if w is not None).replace("-", "_")
         inputs = {"x": In(params.elements * params.source_format.bits)}
+        if params.tensor_scale:
+            inputs["g"] = In(32)
         super().__init__({**inputs, **{name: Out(w) for name, w in params.fields.items()}})
 
     def body(self, platform: Any) -> Module:
         m, chosen, source = Module(), self.params.resolved, self.params.source_format
         codes = [self.x.word_select(k, source.bits) for k in range(self.params.elements)]
         assert isinstance(source, FloatSource)
-        q, s = mx.power_block(
-            m,
-            _POWER[chosen["block"]],
-            source,
-            chosen["source"],
-            chosen["scale_rule"],
-            chosen["rounding"],
-            codes,
-        )
+        name, rounding = chosen["source"], chosen["rounding"]
+        if chosen["block"] in _POWER:
+            block, rule = _POWER[chosen["block"]], chosen["scale_rule"]
+            q, s = mx.power_block(m, block, source, name, rule, rounding, codes)
+        else:
+            tensor = self.g if self.params.tensor_scale else None
+            q, s = nvfp4.nvfp4_block(m, source, name, rounding, codes, tensor)
         m.d.comb += [self.q.eq(Cat(*q)), self.s.eq(s)]
         return m
 
@@ -133,7 +148,8 @@ class BlockQuantize(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature({x: size source codes}))``
+    i : ``In(stream.Signature({x: size source codes[, g: 32]}))``
+        ``g``, with ``tensor_scale``: the tensor's scale, a positive and finite fp32 code.
     o : ``Out(stream.Signature({q: size element codes, s: 8}))``
         Codes, element 0 in the low bits, and the scale that they share.
 
@@ -150,6 +166,8 @@ class BlockQuantize(wiring.Component):
     def __init__(self, params: BlockQuantizeParams):
         self.params = params
         beat = {"x": unsigned(params.elements * params.source_format.bits)}
+        if params.tensor_scale:
+            beat["g"] = unsigned(32)
         result = {name: unsigned(width) for name, width in params.fields.items()}
         super().__init__(
             {
@@ -167,6 +185,8 @@ class BlockQuantize(wiring.Component):
             self.i.ready.eq(moving),
             cell.x.eq(self.i.payload.x),
         ]
+        if params.tensor_scale:
+            m.d.comb += cell.g.eq(self.i.payload.g)
         with m.If(moving):
             m.d.sync += self.o.valid.eq(self.i.valid)
         for name, width in params.fields.items():
@@ -180,13 +200,13 @@ class BlockQuantize(wiring.Component):
 def build(params: BlockQuantizeParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     component: Any = BlockQuantize(params)
-    block = _POWER[params.block]
-    element = {"format": block.element.name, "lanes": params.elements}
-    if block.fraction:
-        element["lam"] = -block.fraction
+    element = {"format": params.element.name, "lanes": params.elements}
+    if params.block in _POWER and _POWER[params.block].fraction:
+        element["lam"] = -_POWER[params.block].fraction
     component.number_formats = {
         "i_x": {"format": params.resolved["source"], "lanes": params.elements},
+        "i_g": {"format": "fp32"},
         "o_q": element,
-        "o_s": {"format": "e8m0"},
+        "o_s": {"format": "e8m0" if params.block in _POWER else "ue4m3"},
     }
     return component
