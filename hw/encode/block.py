@@ -10,8 +10,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cell import Cell
-from hw.encode import mx, nvfp4
-from hw.encode.source import FloatSource, Source, parse_source
+from hw.encode import mx, nvfp4, olive
+from hw.encode.source import IntSource, Source, parse_source
 from hw.spec.formats import Format, parse
 from hw.spec.rounding import ROUNDINGS
 
@@ -19,7 +19,7 @@ __all__ = ["BLOCKS", "Block", "BlockQuantize", "BlockQuantizeParams", "build"]
 
 _POWER = mx.blocks()
 
-BLOCKS = (*_POWER, "nvfp4")
+BLOCKS = (*_POWER, "nvfp4", *olive.OLIVE)
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,28 @@ class BlockQuantizeParams:
             or not 1 <= self.size <= 1024
         ):
             raise ValueError(f"size must be an integer from 1 to 1024, not {self.size!r}")
-        if self.block == "nvfp4":
-            self._refuse("scale_rule", None)
-        else:
-            self._refuse("tensor_scale", False)
+        if self.block in _POWER:
             self._one_of("scale_rule", mx.RULES)
+        else:
+            self._refuse("scale_rule", None)
+        if self.block != "nvfp4":
+            self._refuse("tensor_scale", False)
+        if self.block in olive.OLIVE:
+            self._refuse("rounding", None)
+            self._check_pairs()
+            return
         self._one_of("rounding", tuple(ROUNDINGS))
         self._one_of("source", ("fp16", "bf16", "fp32"))
+
+    def _check_pairs(self) -> None:
+        if self.elements % 2:
+            raise ValueError(f"size must be even with block {self.block}, not {self.size}")
+        least = olive.OLIVE[self.block].bits + 1
+        source = parse_source(self.resolved["source"])
+        if not isinstance(source, IntSource) or source.bits < least:
+            raise ValueError(
+                f"source must be int{least} to int64 with block {self.block}, not {self.source!r}"
+            )
 
     def _refuse(self, name: str, default: Any) -> None:
         if getattr(self, name) != default:
@@ -70,6 +85,8 @@ class BlockQuantizeParams:
         """The parameters with every default made explicit."""
         chosen = asdict(self)
         defaults: dict[str, Any] = {"source": "fp16", "size": 16, "rounding": "rne"}
+        if self.block in olive.OLIVE:
+            defaults = {"source": "int16", "size": 2}
         if self.block in _POWER:
             defaults |= {"size": _POWER[self.block].size, "scale_rule": "floor"}
         chosen.update((k, v) for k, v in defaults.items() if chosen[k] is None)
@@ -78,12 +95,20 @@ class BlockQuantizeParams:
     @property
     def fields(self) -> dict[str, int]:
         """Widths of the results."""
-        return {"q": self.elements * self.element.bits, "s": 8}
+        codes = {"q": self.elements * self.element_bits}
+        return codes if self.block in olive.OLIVE else {**codes, "s": 8}
 
     @property
-    def element(self) -> Format:
-        """Format of the elements."""
+    def element(self) -> Format | None:
+        """Format of the elements; pairs have none."""
+        if self.block in olive.OLIVE:
+            return None
         return _POWER[self.block].element if self.block in _POWER else parse("e2m1")
+
+    @property
+    def element_bits(self) -> int:
+        """Bits of an element."""
+        return self.element.bits if self.element else olive.OLIVE[self.block].bits
 
     @property
     def elements(self) -> int:
@@ -105,7 +130,7 @@ class Block(Cell):
         With ``tensor_scale``: the tensor's scale, a positive and finite fp32 code.
     q : ``Out(size * element bits)``
     s : ``Out(8)``
-        Codes, element 0 in the low bits, and the scale that they share.
+        Codes, element 0 in the low bits, and the scale that they share. Pairs have none.
 
     Timing
     ------
@@ -126,8 +151,10 @@ class Block(Cell):
 
     def body(self, platform: Any) -> Module:
         m, chosen, source = Module(), self.params.resolved, self.params.source_format
+        if isinstance(source, IntSource):
+            self._pairs(m, chosen["block"], source.bits)
+            return m
         codes = [self.x.word_select(k, source.bits) for k in range(self.params.elements)]
-        assert isinstance(source, FloatSource)
         name, rounding = chosen["source"], chosen["rounding"]
         if chosen["block"] in _POWER:
             block, rule = _POWER[chosen["block"]], chosen["scale_rule"]
@@ -137,6 +164,14 @@ class Block(Cell):
             q, s = nvfp4.nvfp4_block(m, source, name, rounding, codes, tensor)
         m.d.comb += [self.q.eq(Cat(*q)), self.s.eq(s)]
         return m
+
+    def _pairs(self, m: Module, name: str, bits: int) -> None:
+        for k in range(self.params.elements // 2):
+            m.submodules[f"pair{k}"] = cell = olive.Pair(name, bits)
+            m.d.comb += [
+                cell.x.eq(self.x.word_select(k, 2 * bits)),
+                self.q.word_select(k, len(cell.q)).eq(cell.q),
+            ]
 
 
 class BlockQuantize(wiring.Component):
@@ -200,7 +235,8 @@ class BlockQuantize(wiring.Component):
 def build(params: BlockQuantizeParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     component: Any = BlockQuantize(params)
-    element = {"format": params.element.name, "lanes": params.elements}
+    name = params.element.name if params.element else params.block
+    element = {"format": name, "lanes": params.elements}
     if params.block in _POWER and _POWER[params.block].fraction:
         element["lam"] = -_POWER[params.block].fraction
     component.number_formats = {
