@@ -56,7 +56,7 @@ ARCH = Arch(
     cores=("stream",),
     golden="sim.golden.pe.bit_serial",
     cases=(
-        {"format": "int5", "act": "int8", "lanes": 4, "max_k": 16},
+        {"format": "int5", "act": "int8", "lanes": 4, "max_k": 16, "scale": "int8"},
         {"format": "e2m1", "act": "fp16", "lanes": 4, "mode": "hardware", "max_k": 16},
     ),
 )  # fmt: skip

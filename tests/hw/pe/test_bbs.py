@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from gen.emit import emit
 from gen.unit import discover
-from hw.pe.bbs import Column
+from hw.pe.bbs_columns import Column
 from hw.pe.params import PEParams
 from sim.bench.check import Pass, Report, check, golden_of
 

@@ -71,6 +71,17 @@ def test_the_scale_hides_behind_the_next_dot_product(
 
 
 @pytest.mark.parametrize("name", ["e2m1", "int8"])
+def test_promises(name: str) -> None:
+    for scale, latency, period in ((None, 1, CYCLES[name]), ("int8", 8, 8)):
+        params = PEParams(arch="bit-serial", format=name, lanes=4, scale=scale)
+        unit = discover()["pe"]
+        manifest = emit(unit, params)[1]
+        assert manifest["latency"] == latency
+        assert manifest["beats_per_cycle"] == 1 / period
+        assert manifest["contract"]["cycles_per_beat"] == CYCLES[name]
+
+
+@pytest.mark.parametrize("name", ["e2m1", "int8"])
 def test_short_scaled_dot_products_take_eight_cycles(name: str, tmp_path: Path) -> None:
     report = run(
         {"format": name, "scale": "int8"}, tmp_path, stimulus(name, 30, 1), [Pass("none", "none")]
