@@ -6,7 +6,8 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.shifts import normalized, shifted_down
+from hw.arith.leading import normalized_to_limit
+from hw.arith.sticky import shifted_right
 from hw.arith.wires import wire
 from hw.cell import Cell
 
@@ -26,8 +27,7 @@ def rounded(
     bits = len(magnitude)
     width = max(bits, 26)
     word = wire(m, Cat(Const(0, width - bits), magnitude), "magnitude")
-    top, zeros = normalized(m, word)
-    top, zeros = wire(m, top, "normal"), wire(m, zeros, "zeros")
+    top, zeros = _normalized(m, word)
     # Field of the float's exponent if the number is normal; 127 is the bias.
     shift = offset - (width - bits) + width - 1 + 127
     field = wire(m, exponent - zeros + shift, "field")
@@ -36,7 +36,8 @@ def rounded(
     if least + 127 < 1:
         tiny = wire(m, field < 1, "tiny")
         by = wire(m, (1 - field)[: len(field)] & tiny.replicate(len(field)), "by")
-        word = wire(m, shifted_down(m, word, by), "denormal")
+        word, lost = shifted_right(m, word, by)
+        word = wire(m, word | lost, "denormal")
         nonzero = nonzero & ~tiny
     up = word[1] & (word[0] | word[2])
     low = Cat(word[2:25], field[:8] & nonzero.replicate(8))
@@ -45,6 +46,15 @@ def rounded(
         beyond = (field >= 255) & top[-1]
         code = wire(m, Mux(beyond, Const(0xFF << 23, 31), code), "held")
     return code
+
+
+def _normalized(m: Module, word: Value, limit: Value | None = None) -> tuple[Value, Value]:
+    """Return ``word`` shifted to its leading one, or by ``limit``, and by how much."""
+    if limit is None:
+        bits = len(word).bit_length()
+        limit = Const((1 << bits) - 1, bits)
+    shifted, amount = normalized_to_limit(m, word, limit, Const(0, 1))
+    return wire(m, shifted, "normal"), wire(m, amount, "zeros")
 
 
 class Fp32Add(Cell):
@@ -81,22 +91,15 @@ class Fp32Add(Cell):
         sub = wire(m, big[31] ^ small[31], "sub")
 
         by = wire(m, (exponent - less)[:8], "by")
-        aligned = shifted_down(m, Cat(Const(0, 3), self._significand(small)), by)
+        aligned, lost = shifted_right(m, Cat(Const(0, 3), self._significand(small)), by)
+        aligned = wire(m, aligned | lost, "aligned")
         operand = Cat(aligned, Const(0, 1)) ^ sub.replicate(28)
         total = Cat(Const(0, 3), self._significand(big)) + operand + sub
         total = wire(m, total[:28], "total")
 
-        if self.subnormals:
-            # A mark where the exponent would reach its least keeps the shift from going on.
-            mark = Cat(exponent == 27 - k for k in range(28))
-            _, zeros = normalized(m, wire(m, total | mark, "marked"))
-            zeros = wire(m, zeros, "zeros")
-            normal = wire(m, (total << zeros)[:28], "normal")
-            nonzero = total.any()
-        else:
-            normal, zeros = normalized(m, total)
-            normal = wire(m, normal, "normal")
-            nonzero = normal[27]
+        # No shift takes the exponent below its least.
+        normal, zeros = _normalized(m, total, exponent if self.subnormals else None)
+        nonzero = total.any() if self.subnormals else normal[27]
         field = wire(m, (exponent + 1 - zeros)[:8] & normal[27].replicate(8), "field")
         top = wire(m, field.all(), "top")
         up = normal[3] & (normal[:3].any() | normal[4]) & ~top

@@ -132,7 +132,7 @@ def test_streams(number, tmp_path):
         ({"sum": "exact", "scale": "bf16"}, "scale must be ue4m3, .* sum is exact, not 'bf16'"),
         ({"scale": "int8", "act_scale": "e8m0"}, "act_scale must be ue4m3, .*, not 'e8m0'"),
         ({"sum": "fp32-tree", "blocks": 3}, "blocks must be a power of two .* fp32-tree, not 3"),
-        ({"acc_bits": 1}, "acc_bits must be an integer from 2 to 128, not 1"),
+        ({"acc_bits": 1}, "acc_bits must be an integer from 2 to 1024, not 1"),
         ({"lam": 301}, "lam must be an integer from -300 to 300, not 301"),
         ({"blocks": 0}, "blocks must be an integer from 1 to 64, not 0"),
         ({"max_groups": 0}, "max_groups must be an integer from 1 to 1048576, not 0"),
