@@ -37,17 +37,21 @@ def port_bits(params: PEParams) -> tuple[int, int]:
     return (32, 8) if mode_of(params) == "weights" else (bits * bits // 2,) * 2
 
 
+def _beats(params: PEParams) -> int:
+    return 1 if params.core == "dot" else params.max_k
+
+
 def field_bits(params: PEParams) -> int:
     """Return the bits of a sum of products of 2 bits, where sums are separate."""
-    return 1 + (4 * params.max_k).bit_length()
+    return 1 + (4 * _beats(params)).bit_length()
 
 
 def sum_bits(params: PEParams) -> int:
     """Return the bits of all sums: enough for ``max_k`` beats of the widest products."""
     if mode_of(params) == "separate":
         return 16 * field_bits(params)
-    beats = 1 if params.core == "dot" else params.max_k
-    return params.acc_bits or 1 + (params.max_product * params.lanes * beats).bit_length()
+    most = params.max_product * params.lanes * _beats(params)
+    return params.acc_bits or 1 + most.bit_length()
 
 
 def _members(params: PEParams) -> dict[str, Any]:
@@ -87,7 +91,7 @@ class FusedDot(Cell):
     width : ``In(3)``
         How often the operands' bits are halved.
     p : ``Out(signed)``
-        The sum, exact.
+        The sum, exact; in mode separate one, four or sixteen products in equal parts.
 
     Timing
     ------
@@ -97,10 +101,14 @@ class FusedDot(Cell):
     def __init__(self, params: PEParams):
         self.params, self.latency = params, 0
         self.label = _label("fused_dot", params)
-        super().__init__({**_members(params), "p": Out(signed(sum_bits(params)))})
+        super().__init__({**_members(params), "p": Out(results(params)["acc"])})
 
     def body(self, platform: Any) -> Module:
         m, params = Module(), self.params
+        if mode_of(params) == "separate":
+            bricks = Bricks(m, self.a, self.w, self.width, params.weight_format.bits)
+            m.d.comb += self.p.eq(separate_products(m, bricks, field_bits(params)))
+            return m
         heap = BitHeap(m, sum_bits(params), params.carry_chains)
         _add_products(m, heap, params, self.a, self.w, self.width)
         m.d.comb += self.p.eq(heap.total())

@@ -28,7 +28,7 @@ def separate_products(m: Module, bricks: Bricks, field: int) -> Value:
         heap.add(row, 0, carry)
         small[bricks.code(2, i, j)] = heap.total()
     for i, j in product(range(0, _SIDE, 2), repeat=2):
-        heap = BitHeap(m, 10)
+        heap = BitHeap(m, 8)  # a digit pair is -8 to 8, a pair of slices up to 15
         for di, dj in product(range(2), repeat=2):
             row, carry = rows[i + di, j + dj]
             heap.add(row, 2 * (di + dj), carry)

@@ -32,8 +32,8 @@ def check(params: "PEParams") -> None:
     if mode in ("separate", "float"):
         if params.lanes != 1:
             raise ValueError(f"lanes must be 1 {where}, not {params.lanes}")
-        if params.core == "dot":
-            raise ValueError(f"core must be stream or accumulate {where}, not 'dot'")
+    if mode == "float" and params.core == "dot":
+        raise ValueError(f"core must be stream or accumulate {where}, not 'dot'")
     if mode == "separate" and params.acc_bits is not None:
         raise ValueError(f"acc_bits must not be given {where}, not {params.acc_bits}")
 

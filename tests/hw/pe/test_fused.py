@@ -32,7 +32,7 @@ def dot(folder, **chosen):
         got = words(net.evaluate({"a": a, "w": w, "width": widths})["p"])
         due = golden.run(manifest["parameters"], {"a": a, "w": w, "width": widths})["p"]
         bits = next(p["width"] for p in manifest["ports"] if p["name"] == "p")
-        assert_array_equal(got, [int(v) % (1 << bits) for v in due])
+        assert_array_equal(got, np.array([int(v) % (1 << bits) for v in due], dtype=object))
 
     return equal
 
@@ -98,6 +98,12 @@ def test_both_of_16_bits(tmp_path):
                 word[row] = int(word[row]) & ~((1 << bits) - 1 << place) | code << place
             word[0] = sum(1 << bits - 1 << bits * k for k in range(128 // bits))
         equal(a, w, width)
+
+
+def test_separate_products_of_a_beat(tmp_path):
+    equal = dot(tmp_path, format="int8", mode="separate")
+    for width in (0, 1, 2, 5):
+        equal(random_words(32, 2000, 2 * width), random_words(32, 2000, 2 * width + 1), width)
 
 
 def test_separate_products_and_sums(tmp_path):
@@ -224,7 +230,10 @@ def test_longest_extreme_sum_fits_exactly(mode):
         ({"mode": "float"}, "format must be int16 with arch fused, mode float, not 'int8'"),
         ({"pipeline": 1}, "pipeline must be 0 with arch fused, not 1"),
         ({"mode": "separate", "lanes": 2}, "lanes must be 1 with arch fused, mode separate, not 2"),
-        ({"mode": "separate", "core": "dot"}, "core must be stream or accumulate .* not 'dot'"),
+        (
+            {"mode": "float", "format": "int16", "act": "int16", "core": "dot"},
+            "core must be stream or accumulate with arch fused, mode float, not 'dot'",
+        ),
         ({"mode": "separate", "acc_bits": 40}, "acc_bits must not be given .*, not 40"),
         ({"columns": 2}, "columns must not be given with arch fused"),
     ],
