@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cell import Cell
-from hw.encode import mx, nvfp4, olive
+from hw.encode import mx, nvfp4, olive, special
 from hw.encode.source import IntSource, Source, parse_source
 from hw.spec.formats import Format, parse
 from hw.spec.rounding import ROUNDINGS
@@ -19,7 +19,7 @@ __all__ = ["BLOCKS", "Block", "BlockQuantize", "BlockQuantizeParams", "build"]
 
 _POWER = mx.blocks()
 
-BLOCKS = (*_POWER, "nvfp4", *olive.OLIVE)
+BLOCKS = (*_POWER, "nvfp4", *olive.OLIVE, *special.SPECIAL)
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,28 @@ class BlockQuantizeParams:
             self._refuse("scale_rule", None)
         if self.block != "nvfp4":
             self._refuse("tensor_scale", False)
-        if self.block in olive.OLIVE:
+        if self.takes_integers:
             self._refuse("rounding", None)
-            self._check_pairs()
+            self._check_integers()
             return
         self._one_of("rounding", tuple(ROUNDINGS))
         self._one_of("source", ("fp16", "bf16", "fp32"))
 
-    def _check_pairs(self) -> None:
-        if self.elements % 2:
+    def _check_integers(self) -> None:
+        paired = self.block in olive.OLIVE
+        if paired and self.elements % 2:
             raise ValueError(f"size must be even with block {self.block}, not {self.size}")
-        least = olive.OLIVE[self.block].bits + 1
-        source = parse_source(self.resolved["source"])
-        if not isinstance(source, IntSource) or source.bits < least:
+        least = olive.OLIVE[self.block].bits + 1 if paired else 2
+        wrong = self.resolved["source"] in ("fp16", "bf16", "fp32")
+        if wrong or parse_source(self.resolved["source"]).bits < least:
             raise ValueError(
                 f"source must be int{least} to int64 with block {self.block}, not {self.source!r}"
             )
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether the block is one of integers."""
+        return self.block in olive.OLIVE or self.block in special.SPECIAL
 
     def _refuse(self, name: str, default: Any) -> None:
         if getattr(self, name) != default:
@@ -85,8 +91,9 @@ class BlockQuantizeParams:
         """The parameters with every default made explicit."""
         chosen = asdict(self)
         defaults: dict[str, Any] = {"source": "fp16", "size": 16, "rounding": "rne"}
-        if self.block in olive.OLIVE:
-            defaults = {"source": "int16", "size": 2}
+        if self.takes_integers:
+            size = 2 if self.block in olive.OLIVE else special.SPECIAL[self.block].size
+            defaults = {"source": "int16", "size": size}
         if self.block in _POWER:
             defaults |= {"size": _POWER[self.block].size, "scale_rule": "floor"}
         chosen.update((k, v) for k, v in defaults.items() if chosen[k] is None)
@@ -100,14 +107,16 @@ class BlockQuantizeParams:
 
     @property
     def element(self) -> Format | None:
-        """Format of the elements; pairs have none."""
-        if self.block in olive.OLIVE:
+        """Format of the elements, where all mean the same."""
+        if self.takes_integers:
             return None
         return _POWER[self.block].element if self.block in _POWER else parse("e2m1")
 
     @property
     def element_bits(self) -> int:
         """Bits of an element."""
+        if self.block in special.SPECIAL:
+            return special.SPECIAL[self.block].bits
         return self.element.bits if self.element else olive.OLIVE[self.block].bits
 
     @property
@@ -234,15 +243,20 @@ class BlockQuantize(wiring.Component):
 
 def build(params: BlockQuantizeParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
-    component: Any = BlockQuantize(params)
+    size, source = params.elements, params.source_format
+    serial = params.block in special.SPECIAL
+    component: Any = (
+        special.SpecialBlock(params.block, source.bits, size) if serial else BlockQuantize(params)
+    )
     name = params.element.name if params.element else params.block
-    element = {"format": name, "lanes": params.elements}
+    element = {"format": name, "lanes": size}
+    scale = f"uint{source.bits}" if serial else "e8m0" if params.block in _POWER else "ue4m3"
     if params.block in _POWER and _POWER[params.block].fraction:
         element["lam"] = -_POWER[params.block].fraction
     component.number_formats = {
-        "i_x": {"format": params.resolved["source"], "lanes": params.elements},
+        "i_x": {"format": params.resolved["source"], "lanes": size},
         "i_g": {"format": "fp32"},
         "o_q": element,
-        "o_s": {"format": "e8m0" if params.block in _POWER else "ue4m3"},
+        "o_s": {"format": scale},
     }
     return component

@@ -66,11 +66,15 @@ def differences(cells: list[dict[str, Any]], codes: NDArray[np.int64], folder: P
 
 
 def block_differences(
-    cells: list[dict[str, Any]], codes: NDArray[np.int64], folder: Path
+    cells: list[dict[str, Any]],
+    codes: NDArray[np.int64],
+    folder: Path,
+    tensor: NDArray[np.int64] | None = None,
 ) -> list[str]:
     """Return a line for each block cell that differs from the golden model.
 
-    ``codes`` has shape (blocks, size); all cells have that size and one source.
+    ``codes`` has shape (blocks, size); all cells have that size and one source. ``tensor`` holds
+    the tensor scales, if the cells take them.
     """
     unit: Unit = replace(discover()["block-quantize"], build=Block)
     params = [BlockQuantizeParams(**cell) for cell in cells]
@@ -79,19 +83,26 @@ def block_differences(
     for number, chosen in enumerate(params):
         text += emit(unit, chosen, f"cell{number}")[0]
         ports = [f".x({{{', '.join(f'x{k}' for k in reversed(range(size)))}}})"]
+        if tensor is not None:
+            ports.append(".g(g)")
         for name, width in chosen.fields.items():
             ports.append(f".{name}(r[{at} +: {width}])")
             at += width
         pins.append(f"  cell{number} u{number}({', '.join(ports)});")
     inputs = ", ".join(f"input [{bits - 1}:0] x{k}" for k in range(size))
+    inputs += "" if tensor is None else ", input [31:0] g"
     top = f"module cells({inputs}, output [{at - 1}:0] r);"
     source = folder / "cells.v"
     source.write_text("\n".join([text, top, *pins, "endmodule\n"]))
     netlist = Netlist.read([source], "cells", folder)
-    found = netlist.evaluate({f"x{k}": codes[:, k] for k in range(size)})["r"].astype(np.int64)
+    values = {f"x{k}": codes[:, k] for k in range(size)}
+    beats = {"x": codes}
+    if tensor is not None:
+        values, beats = values | {"g": tensor}, beats | {"g": tensor}
+    found = netlist.evaluate(values)["r"].astype(np.int64)
     wrong, at = [], 0
     for chosen in params:
-        due = block_quantize.run(chosen.resolved, {"x": codes})
+        due = block_quantize.run(chosen.resolved, beats)
         for name, width in chosen.fields.items():
             lanes = np.reshape(due[name], (len(codes), -1))
             part = found[:, at : at + width].reshape(len(codes), lanes.shape[1], -1)

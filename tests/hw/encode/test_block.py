@@ -76,10 +76,61 @@ def test_powers_crossed(source, start, tmp_path):
     assert block_differences(crossed(source, start), codes, tmp_path) == []
 
 
+@pytest.mark.parametrize("source", ["fp16", "fp32"])
+def test_nvfp4(source, tmp_path):
+    roundings = ("rne", "ties-down") if source == "fp16" else ("rtz",)
+    cells = [{"block": "nvfp4", "source": source, "size": 3, "rounding": r} for r in roundings]
+    assert block_differences(cells, blocks(source, 3, 5), tmp_path) == []
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("source", ["fp16", "bf16", "fp32"])
+def test_nvfp4_crossed(source, tmp_path):
+    cells = [{"block": "nvfp4", "source": source, "size": 3, "rounding": r} for r in ROUNDINGS]
+    assert block_differences(cells, blocks(source, 3, 6), tmp_path) == []
+
+
+@pytest.mark.parametrize("source", ["fp16", "bf16"])
+def test_nvfp4_with_a_tensor_scale(source, tmp_path):
+    """Scales that the recipe gives, few bits that make ties, and any others."""
+    codes, rng = blocks(source, 2, 7), np.random.default_rng(8)
+    count = len(codes)
+    exponents = rng.integers(1, 255, count)
+    near = codes[:, 0] >> EXPONENTS[source] & (0x1F if source == "fp16" else 0xFF)
+    bias = 112 if source == "fp16" else 0
+    close = (near + bias - rng.integers(0, 12, count)).clip(1, 254)
+    few = rng.integers(0, 8, count) << 20
+    tensor = np.where(np.arange(count) % 4, close, exponents) << 23
+    tensor |= np.where(np.arange(count) % 2, few, rng.integers(0, 1 << 23, count))
+    tensor[:4] = 1, 0x7F7FFFFF, 0x007FFFFF, 0x3F800000
+    cells = [{"block": "nvfp4", "source": source, "size": 2, "tensor_scale": True}]
+    assert block_differences(cells, codes, tmp_path, tensor) == []
+
+
+@pytest.mark.parametrize("name", ["olive4", "olive8"])
+def test_pairs(name, tmp_path):
+    """Every pair of magnitudes around all decision points."""
+    limit = 1 << 15
+    points = {(8 + m) << e for m in range(8) for e in range(13)} | {7, 127, limit - 1, limit, 0}
+    points |= {(17 + 2 * m) << e for m in range(8) for e in range(12)}
+    near = sorted({p + d for p in points for d in (-1, 0, 1) if 0 <= p + d <= limit})
+    signs = np.random.default_rng(3).integers(0, 2, 2 * len(near) ** 2)
+    grid = np.stack(np.meshgrid(near, near), axis=-1).reshape(-1) * (1 - 2 * signs)
+    codes = grid.clip(-limit, limit - 1).reshape(-1, 2)[:: 7 if len(near) > 60 else 1]
+    cells = [{"block": name, "source": "int16", "size": 2}]
+    assert block_differences(cells, codes & 0xFFFF, tmp_path) == []
+
+
 CASES: dict[str, dict[str, Any]] = {
     "mxfp4": {"size": 5},
     "mxfp8": {"block": "mxfp8_e4m3", "size": 4, "source": "fp32", "scale_rule": "ceil"},
     "bfp": {"block": "bfp4"},
+    "nvfp4": {"block": "nvfp4", "size": 3, "tensor_scale": True},
+    "olive": {"block": "olive4", "size": 4},
+    "bitmod4": {"block": "bitmod4", "size": 4, "source": "int8"},
+    "bitmod3": {"block": "bitmod3", "size": 5},
+    "razer_w": {"block": "razer_w", "size": 3, "source": "int5"},
+    "razer_a": {"block": "razer_a", "size": 4, "source": "int6"},
 }
 
 
@@ -93,6 +144,9 @@ def test_stream(name: str, tmp_path: Path) -> None:
     report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", passes=passes)
     assert report.passed, (report.fault, report.mismatch)
     assert report.results == 100
+    if name.startswith(("bitmod", "razer")):
+        cycles = (case["size"] + 2) * (4 if name == "razer_a" else 6) + 1
+        assert report.passes[0].cycles == 100 * cycles
 
 
 def test_default_sizes():
@@ -109,6 +163,11 @@ def test_default_sizes():
         ({"rounding": "up"}, "rounding must be one of rne, .* with block mxfp4, not 'up'"),
         ({"source": "int8"}, "source must be one of fp16, bf16, fp32 with .*, not 'int8'"),
         ({"tensor_scale": True}, "tensor_scale must not be given with block mxfp4"),
+        ({"block": "nvfp4", "scale_rule": "ceil"}, "scale_rule must not be given with block nvfp4"),
+        ({"block": "olive4", "size": 3}, "size must be even with block olive4, not 3"),
+        ({"block": "olive8", "source": "int8"}, "source must be int9 to int64 with .*, not 'int8'"),
+        ({"block": "bitmod3", "source": "fp16"}, "source must be int2 to int64 with .* 'fp16'"),
+        ({"block": "razer_a", "rounding": "rha"}, "rounding must not be given with block razer_a"),
     ],
 )
 def test_wrong_parameters(given, message):
