@@ -97,8 +97,8 @@ def _start(product: Value, formats: Formats) -> list[Value | None]:
 def _right(m: Module, bits: list[Value | None], shifts: list[Value], formats: Formats) -> Value:
     """Return ``bits`` moved to the right, each quarter as its shift says, none into another's.
 
-    What is moved out at the right of a number's quire is 0. Only zero, with any shift, seems to ask
-    for more places than its quire has.
+    What is moved out at the right of a number's quire is 0. Only a zero asks for more places than
+    its quire has, and whatever its shift, nothing comes from another's.
     """
     shifts = [wire(m, (shift | Const(0, 7))[:7], "by") for shift in shifts]
     joined = (formats.posit16 | formats.posit8, formats.posit16, formats.posit16 | formats.posit8)
@@ -110,7 +110,7 @@ def _right(m: Module, bits: list[Value | None], shifts: list[Value], formats: Fo
             other = bits[source] if source < _QUIRE else None
             if other is not None and source // _LANE == lane + 1:
                 other = other & joined[lane]
-            move = shifts[lane][level] & (formats.posit16 if level >= 5 else Const(1, 1))
+            move = shifts[lane][level]
             after.append(_either(move, other, own))
         bits = _wired(m, after)
     return Cat(*(Const(0, 1) if bit is None else bit for bit in bits))
