@@ -80,7 +80,7 @@ class PEParams:
             object.__setattr__(self, "format", parse(self.format).name)
         if self.act.startswith("codebook:"):
             object.__setattr__(self, "act", parse(self.act).name)
-        if self.weight_format.name == "bf16":
+        if self.weight_format.name == "bf16" and not self.architecture.wide_floats:
             raise ValueError("format must not be 'bf16'; it may be the activation: --act bf16")
         for name, fmt in (("format", self.weight_format), ("act", self.act_format)):
             if fmt.name == "fp32":
@@ -133,7 +133,8 @@ class PEParams:
     @cached_property
     def act_window(self) -> Window | None:
         """Fixed-point window of the activations, if they have one."""
-        text, fmt = self.window or _DEFAULT_WINDOW.get(self.act), self.act_format
+        default = None if self.architecture.wide_floats else _DEFAULT_WINDOW.get(self.act)
+        text, fmt = self.window or default, self.act_format
         if text is None:
             return None
         if not isinstance(fmt, FloatFormat) or fmt.special is not None:
@@ -166,6 +167,8 @@ class PEParams:
     @cached_property
     def max_product(self) -> int:
         """Largest magnitude of one product, in units of ``2**lam``."""
+        if self.architecture.max_product:
+            return self.architecture.max_product(self)
         fmt = self.act_format
         if self.act_window and isinstance(fmt, FloatFormat):
             return self.weight_format.max_int * self.act_window.max_int(fmt)

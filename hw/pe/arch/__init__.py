@@ -38,6 +38,9 @@ class Arch:
     options: tuple[str, ...] = ()  #: Fields of the parameters that only some architectures take.
     cores: tuple[str, ...] = ("stream", "accumulate", "dot")
     golden: str | None = None  #: Module of the golden model where it is not the exact dot product.
+    #: Largest magnitude of one product, where not that of the two formats.
+    max_product: "Callable[[PEParams], int] | None" = None
+    wide_floats: bool = False  #: Whether bf16 is exact: as weights too, and without a window.
     #: What ``fpga compare`` adds to the formats: lanes, columns and the like of a typical use.
     typical: dict[str, Any] = field(default_factory=dict)
     #: Small parameter sets on which the house rules and the formal proofs are run.
