@@ -11,15 +11,16 @@ UNIT = Unit(
     golden="sim.golden.block_quantize",
     help={
         "block": "block format",
-        "source": "numbers that come in: fp16 (the default), bf16 or fp32",
-        "size": "elements of a block (default: 32 for mx, 16 for bfp)",
-        "scale_rule": "how the scale is chosen: floor (the default; the largest elements may "
-        "saturate), ceil (none does) or rne (nearest power of two)",
-        "rounding": "of the elements: "
+        "source": "numbers that come in: fp16 (the default), bf16 or fp32; for bitmod, razer and "
+        "olive int2 to int64 (default: int16)",
+        "size": "elements of a block (default: 32 for mx, 128 for bitmod, 2 for olive, else 16)",
+        "scale_rule": "of mx and bfp, how the scale is chosen: floor (the default; the largest "
+        "elements may saturate), ceil (none does) or rne (nearest power of two)",
+        "rounding": "of the elements of mx, bfp and nvfp4: "
         + "; ".join(f"{name} - {text}" for name, text in ROUNDINGS.items())
         + " (default: rne)",
-        "tensor_scale": "divide by a tensor's scale as well, which comes with each block",
+        "tensor_scale": "of nvfp4: divide by a tensor's scale as well, which comes with each block",
     },
     choices={"block": BLOCKS, "rounding": tuple(ROUNDINGS)},
-    cases=({"size": 4}, {"block": "bfp3", "size": 2, "source": "bf16"}),
+    cases=({"size": 4}, {"block": "olive4"}),
 )

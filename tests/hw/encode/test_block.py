@@ -13,6 +13,7 @@ from gen.unit import discover
 from hw.encode.block import BLOCKS, BlockQuantizeParams
 from hw.spec.rounding import ROUNDINGS
 from sim.bench.check import Pass, check, golden_of
+from sim.formal import prove
 from sim.golden import block_quantize
 from tests.hw.encode.cells import block_differences
 
@@ -37,7 +38,7 @@ def blocks(source: str, size: int, seed: int) -> NDArray[np.int64]:
             rows.append([amax, *rng.integers(0, amax + 1, size - 1)])
     for bad in (top, top | sign, top + 1, top + (one >> 1), top + one - 1):
         rows.append([*rng.integers(0, top, size - 1), bad])
-    for step in range(600):
+    for step in range(400):
         # Exponents close together, so that every element matters; some near the bottom.
         middle = int(rng.integers(0, fields)) if step % 3 else int(rng.integers(0, 6))
         exponent = (middle - rng.integers(0, 12, size)).clip(0, fields - 1)
@@ -54,7 +55,7 @@ def crossed(source: str, start: int) -> list[dict[str, Any]]:
         {
             "block": name,
             "source": source,
-            "size": 3,
+            "size": 2,
             "scale_rule": RULES[(k + start) % 3],
             "rounding": modes[(2 * k + start) % 5],
         }
@@ -65,22 +66,22 @@ def crossed(source: str, start: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("source", "start"), [("fp16", 0), ("bf16", 1), ("fp32", 2)])
 def test_powers(source, start, tmp_path):
     cells = crossed(source, start)[start::3]
-    assert block_differences(cells, blocks(source, 3, start), tmp_path) == []
+    assert block_differences(cells, blocks(source, 2, start), tmp_path) == []
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("source", ["fp16", "bf16", "fp32"])
 @pytest.mark.parametrize("start", range(15))
 def test_powers_crossed(source, start, tmp_path):
-    codes = blocks(source, 3, start)
+    codes = blocks(source, 2, start)
     assert block_differences(crossed(source, start), codes, tmp_path) == []
 
 
-@pytest.mark.parametrize("source", ["fp16", "fp32"])
-def test_nvfp4(source, tmp_path):
-    roundings = ("rne", "ties-down") if source == "fp16" else ("rtz",)
-    cells = [{"block": "nvfp4", "source": source, "size": 3, "rounding": r} for r in roundings]
-    assert block_differences(cells, blocks(source, 3, 5), tmp_path) == []
+def test_nvfp4(tmp_path):
+    cells = [
+        {"block": "nvfp4", "source": "fp16", "size": 2, "rounding": r} for r in ("rne", "ties-down")
+    ]
+    assert block_differences(cells, blocks("fp16", 2, 5), tmp_path) == []
 
 
 @pytest.mark.deep
@@ -90,7 +91,7 @@ def test_nvfp4_crossed(source, tmp_path):
     assert block_differences(cells, blocks(source, 3, 6), tmp_path) == []
 
 
-@pytest.mark.parametrize("source", ["fp16", "bf16"])
+@pytest.mark.parametrize("source", ["fp16", pytest.param("bf16", marks=pytest.mark.deep)])
 def test_nvfp4_with_a_tensor_scale(source, tmp_path):
     """Scales that the recipe gives, few bits that make ties, and any others."""
     codes, rng = blocks(source, 2, 7), np.random.default_rng(8)
@@ -173,3 +174,11 @@ def test_default_sizes():
 def test_wrong_parameters(given, message):
     with pytest.raises(ValueError, match=message):
         BlockQuantizeParams(**given)
+
+
+@pytest.mark.deep
+def test_rules_of_transfer_of_a_serial_block(tmp_path):
+    unit = discover()["block-quantize"]
+    params = unit.params(block="bitmod3", size=2, source="int4")
+    proof = prove(*emit(unit, params), tmp_path)
+    assert proof.proved and not proof.left_out, proof.refuted

@@ -88,11 +88,11 @@ def test_corners_of_wide_floats(source, tmp_path):
     codes &= (1 << 32) - 1
     if source == "bf16":
         codes = np.unique(codes >> 16)
-    for start in (0, 4):
-        assert differences(crossed(source, targets, start), codes, tmp_path) == []
+    cells = crossed(source, targets, 4 if source == "bf16" else 0)
+    assert differences(cells, codes, tmp_path) == []
 
 
-@pytest.mark.parametrize(("source", "lam"), [("int32", 0), ("int32", -20), ("int64", -40)])
+@pytest.mark.parametrize(("source", "lam"), [("int32", -20), ("int64", -40)])
 def test_corners_of_wide_integers(source, lam, tmp_path):
     targets = ["e4m3", "fp16", "bf16", "int8", "uint4", "sm8", "posit16_1", "nf4", "shift4"]
     if source == "int64":
