@@ -33,15 +33,15 @@ def test_verilog_and_cycles(pruned: int, tmp_path: Path) -> None:
     """Sheet B.8: 8 - N cycles, at least 2."""
     passes = [Pass("none", "none"), Pass("random", "random")]
     target = "gates" if pruned % 2 else "xcup"
-    report = run({"zero_columns": pruned, "target": target}, tmp_path, 150, passes)
+    report = run({"zero_columns": pruned, "target": target}, tmp_path, 80, passes)
     assert report.passed, (report.fault, report.mismatch)
     assert report.results > 5
-    assert report.passes[0].cycles == 150 * (8 - pruned) + 1
+    assert report.passes[0].cycles == 80 * (8 - pruned) + 1
 
 
 def test_more_lanes(tmp_path: Path) -> None:
     case = {"zero_columns": 4, "lanes": 48, "max_k": 100}
-    report = run(case, tmp_path, 100, [Pass("none", "none"), Pass("slow", "none")])
+    report = run(case, tmp_path, 40, [Pass("none", "none"), Pass("slow", "none")])
     assert report.passed, (report.fault, report.mismatch)
 
 
@@ -68,7 +68,7 @@ def test_every_column_of_a_sub_group(chains: bool) -> None:
 
 def test_every_constant_and_place(tmp_path: Path) -> None:
     """All 128 constants and all r, also beyond N, on the largest sums of activations."""
-    for pruned in (2, 5):
+    for pruned in (5,):
         folder = tmp_path / str(pruned)
         folder.mkdir()
         n = 128 * 4
