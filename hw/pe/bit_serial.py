@@ -3,15 +3,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.pe.bit_serial_exact import BitSerialExact
-from hw.pe.bit_serial_float import BitSerialFloat
+from hw.pe.bit_serial_float import BitSerialFloat, scaled_code
 from hw.pe.bit_serial_terms import STEPS
 from hw.pe.params import PEParams
 from hw.pe.serial import hold_result, take_steps
+from hw.pe.serial_scale import BITS, SerialScale
 from hw.spec.formats import FloatFormat
 
 __all__ = ["SPECIAL_VALUES", "BitSerial"]
@@ -21,7 +22,6 @@ SPECIAL_VALUES = {
     "e2m1": (10, 32 + 10, 16, 32 + 16),
     "e2m0": (6, 32 + 6, 12, 32 + 12),
 }
-_SCALE_BITS = 8
 
 
 class BitSerial(wiring.Component):
@@ -30,8 +30,9 @@ class BitSerial(wiring.Component):
     Parameters
     ----------
     params : :class:`~hw.pe.params.PEParams`
-        ``mode`` hardware rounds the sum to 24 bits in each cycle; ``scale`` int8 multiplies an
-        exact sum by a scale, one bit a cycle, while the next dot product runs.
+        ``mode`` hardware rounds the sum to 24 bits in each cycle; ``scale`` int8 multiplies the
+        sum by a scale, one bit a cycle, while the next dot product runs; mode hardware then rounds
+        once more.
 
     Members
     -------
@@ -60,8 +61,8 @@ class BitSerial(wiring.Component):
         self.steps = STEPS[weight.name]
         self.special = isinstance(weight, FloatFormat)
         self.cell: Any = (BitSerialFloat if params.mode == "hardware" else BitSerialExact)(params)
-        self.latency = _SCALE_BITS if params.scale else 1
-        self.beats_per_cycle = 1 / max(self.steps, _SCALE_BITS if params.scale else 1)
+        self.latency = BITS if params.scale else 1
+        self.beats_per_cycle = 1 / max(self.steps, BITS if params.scale else 1)
         self.combinational_paths: tuple[tuple[str, str], ...] = (("o_ready", "i_ready"),)
         if params.scale:
             self.combinational_paths += (("i_last", "i_ready"),)
@@ -69,7 +70,7 @@ class BitSerial(wiring.Component):
             "a": data.ArrayLayout(unsigned(act.bits), params.lanes),
             "w": data.ArrayLayout(unsigned(weight.bits), params.lanes),
             **({"sel": unsigned(2)} if self.special else {}),
-            **({"s": signed(_SCALE_BITS)} if params.scale else {}),
+            **({"s": signed(BITS)} if params.scale else {}),
             "last": unsigned(1),
         }
         flags = [n for n in ("nan", "bad") if n in self.cell.signature.members]
@@ -87,7 +88,7 @@ class BitSerial(wiring.Component):
     def _result(self) -> dict[str, Any]:
         if self.params.mode == "hardware":
             return {"y": unsigned(32)}
-        return {"acc": signed(self.cell.width + (_SCALE_BITS if self.params.scale else 0))}
+        return {"acc": signed(self.cell.width + (BITS if self.params.scale else 0))}
 
     def _describe(self) -> None:
         params = self.params
@@ -126,37 +127,29 @@ class BitSerial(wiring.Component):
         return m
 
     def _scaled(self, m: Module, moving: Signal, closes: Value, closing: Value) -> None:
-        """Multiply a finished sum by ``s``, lowest bit first; the product moves down a bit a step.
-
-        The first of the 8 steps is that in which the sum becomes known.
-        """
-        cell, beat, result = self.cell, self.i.payload, self.o.payload
-        left = Signal(range(_SCALE_BITS))
-        factor = Signal(signed(cell.width), reset_less=True)
-        high = Signal(signed(cell.width), reset_less=True)
-        low = Signal(_SCALE_BITS, reset_less=True)
-        free = Signal()
-        m.d.comb += free.eq(~left.any() & (~self.o.valid | self.o.ready))
-        m.d.comb += moving.eq(~closing | free)
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        row = Signal(signed(cell.width))
-        summed = Signal(signed(cell.width + 1))
-        with m.If(left.any()):
-            m.d.comb += row.eq(Cat(factor) & low[0].replicate(cell.width))
-            top = left == 1  # the bit of the scale that counts negative
-            flipped = Cat(row) ^ top.replicate(cell.width)
-            m.d.comb += summed.eq((Cat(top, high).as_signed() + Cat(top, flipped).as_signed()) >> 1)
-            m.d.sync += [left.eq(left - 1), self.o.valid.eq(left == 1)]
-            m.d.sync += [Cat(low, high).eq(Cat(low[1:], summed))]
-        with m.Elif(closes):
-            m.d.comb += row.eq(Cat(cell.total) & beat.s[0].replicate(cell.width))
-            m.d.comb += summed.eq(row)
-            m.d.sync += [left.eq(_SCALE_BITS - 1), factor.eq(cell.total)]
-            m.d.sync += [Cat(low, high).eq(Cat(beat.s[1:], summed))]
+        """Let a finished sum go through the scale while the next dot product runs."""
+        cell, result, scale = self.cell, self.o.payload, self.i.payload.s
+        rounded = self.params.mode == "hardware"
+        width = 25 if rounded else cell.width
+        m.submodules.scale = unit = SerialScale(width, signed_scale=not rounded)
+        m.d.comb += [
+            moving.eq(~closing | ~unit.busy & (~self.o.valid | self.o.ready)),
+            unit.load.eq(closes),
+        ]
+        with m.If(unit.done | self.o.ready):
+            m.d.sync += self.o.valid.eq(unit.done)
+        if rounded:
+            magnitude = Mux(scale[-1], -scale, scale)
+            kept = Signal(8, reset_less=True)  # exponent and sign
+            with m.If(closes):
+                m.d.sync += kept.eq(cell.total[23:] ^ Cat(Const(0, 7), scale[-1]))
+            significand = Cat(cell.total[:23], cell.total[23:30].any())
+            m.d.comb += [unit.x.eq(significand), unit.s.eq(magnitude)]
+            m.d.comb += result.y.eq(scaled_code(m, unit.p[:31], kept[:7], kept[7]))
+        else:
+            m.d.comb += [unit.x.eq(cell.total), unit.s.eq(scale), result.acc.eq(unit.p)]
         for name in self.flags:
             flag = Signal(name=name, reset_less=True)
-            with m.If(left == _SCALE_BITS - 1):  # before the next dot product touches them
+            with m.If(unit.first):  # before the next dot product touches them
                 m.d.sync += flag.eq(getattr(cell, name))
             m.d.comb += result[name].eq(flag)
-        m.d.comb += result.acc.eq(Cat(low, high))

@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Out
 
 from hw.arith.bitheap import BitHeap
+from hw.arith.leading import normalized_to_limit
 from hw.arith.shifts import normalized, shifted_down
 from hw.arith.wires import wire
 from hw.cell import Cell
@@ -15,7 +16,7 @@ from hw.pe.decode import label_of
 from hw.pe.params import PEParams
 from hw.spec.formats import FloatFormat
 
-__all__ = ["BitSerialFloat"]
+__all__ = ["BitSerialFloat", "scaled_code"]
 
 _EXTRA = 3  #: Bits below an activation's significand: guard, round and sticky.
 _BIAS = 63  #: Of the accumulator's 7-bit exponent, whose field 0 means zero.
@@ -36,6 +37,9 @@ class BitSerialFloat(Cell):
     -------
     en, clr, step, a, w, sel, sv, nan, bad
         As those of :class:`~hw.pe.bit_serial_exact.BitSerialExact`.
+    total : ``Out(31)``
+        The sum with this step: 23 bits of mantissa, 7 of exponent with bias 63 of which 0 means
+        zero, and the sign.
     y : ``Out(32)``
         The sum so far as an fp32 code. Its exponent can leave the range of fp32 in neither
         direction.
@@ -49,7 +53,7 @@ class BitSerialFloat(Cell):
         self.params = params
         chains = "_chains" if params.carry_chains else ""
         self.label = f"bit_serial_float_{label_of(params.weight_format)}_l{params.lanes}{chains}"
-        super().__init__({**operand_members(params), "y": Out(32)})
+        super().__init__({**operand_members(params), "total": Out(31), "y": Out(32)})
 
     def body(self, platform: Any) -> Module:
         m = Module()
@@ -57,16 +61,12 @@ class BitSerialFloat(Cell):
         sign = Signal(reset_less=True)
         man = Signal(23, reset_less=True)
         field = Signal(7)
-        some = field[5:].any()  # a sum other than 0 is at least 2**-28, so the field 35
         kept = wire(m, field & (~self.clr).replicate(7), "kept")
         old = Cat(man & kept[5:].any().replicate(23), kept[5:].any())
         following = _add(m, (kept, sign, old), (exp, negative, Cat(Const(0, 8), significand)))
         with m.If(self.en):
             m.d.sync += Cat(man, field, sign).eq(following)
-        # The fp32 exponent is the field plus 64.
-        m.d.comb += self.y.eq(
-            Cat(man & some.replicate(23), field[:6], some & ~field[6], field[6], sign & some)
-        )
+        m.d.comb += [self.total.eq(following), self.y.eq(_code(man, field, sign))]
         return m
 
     def _lanes_sum(self, m: Module) -> tuple[Value, Value, Value]:
@@ -124,3 +124,23 @@ def _add(m: Module, first: tuple[Value, Value, Value], second: tuple[Value, Valu
     field = (exp + 1 - zeros)[:7]
     rounded = (Cat(top[4:27], field) + up)[:30]
     return Cat(rounded & some.replicate(30), sign & some)
+
+
+def _code(man: Value, field: Value, sign: Value) -> Value:
+    """Return the fp32 code of a sum, whose exponent is the field plus 64."""
+    some = field[5:].any()  # a sum other than 0 is at least 2**-28, so the field 35
+    return Cat(man & some.replicate(23), field[:6], some & ~field[6], field[6], sign & some)
+
+
+def scaled_code(m: Module, product: Value, field: Value, sign: Value) -> Value:
+    """Return the fp32 code of a sum times a scale, rounded to nearest, ties to even.
+
+    ``product`` is the significand of 24 bits times a magnitude of at most 128; ``field`` the
+    exponent of the significand.
+    """
+    product = wire(m, product, "product")
+    top, zeros = normalized_to_limit(m, product, Const(7, 3), Const(0, 1))
+    up = top[6] & (top[7] | top[:6].any())
+    exp = (field + (7 - zeros[:3]))[:7] & top[30].replicate(7)
+    rounded = wire(m, (Cat(top[7:30], exp) + up)[:30], "rounded")
+    return _code(rounded[:23], rounded[23:], sign)

@@ -32,7 +32,6 @@ def check(params: "PEParams") -> None:
         for name, value, needed in (
             ("act", params.act_format.name, "fp16"),
             ("lanes", params.lanes, 4),
-            ("scale", params.scale, None),
             ("window", params.window, None),
             ("acc_bits", params.acc_bits, None),
         ):

@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "int5-rounded": {"format": "int5", "act": "fp16", "mode": "hardware", "target": "ecp5"},
     "e2m1-rounded": {"format": "e2m1", "act": "fp16", "mode": "hardware"},
     "e2m1-scaled": {"format": "e2m1", "act": "int8", "scale": "int8"},
+    "rounded-scaled": {"format": "e2m1", "act": "fp16", "mode": "hardware", "scale": "int8"},
     "int8-scaled": {"format": "int8", "act": "fp16", "scale": "int8"},
 }
 
@@ -193,10 +194,6 @@ def test_rounded_sums_stay_near_the_exact_ones(tmp_path: Path) -> None:
         ({"columns": 2}, "columns must not be given with arch bit-serial"),
         ({"mode": "hardware"}, "act must be fp16 with mode hardware, not 'int8'"),
         ({"mode": "hardware", "act": "fp16", "lanes": 8}, "lanes must be 4 with mode hardware"),
-        (
-            {"mode": "hardware", "act": "fp16", "scale": "int8"},
-            "scale must be None with mode hardware, not 'int8'",
-        ),
     ],
 )
 def test_refusals(case: dict[str, Any], message: str) -> None:
