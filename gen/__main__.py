@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     formats.add_argument("name", nargs="?", metavar="FORMAT")
     formats.add_argument("--json", action="store_true", help="for tools")
     for unit in discover().values():
-        sub = commands.add_parser(unit.name, help=unit.summary, description=unit.summary)
+        sub = cli.unit_parser(commands, unit)
         cli.add_unit_options(sub, unit)
         _unit_arguments(sub)
     args = parser.parse_args(argv or ["list"])

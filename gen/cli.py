@@ -31,6 +31,7 @@ __all__ = [
     "main",
     "params_from",
     "real_type",
+    "unit_parser",
     "write_files",
 ]
 
@@ -94,6 +95,18 @@ def params_from(args: argparse.Namespace, unit: Unit) -> Any:
     return unit.params(**{f.name: getattr(args, f.name) for f in dataclasses.fields(unit.params)})
 
 
+def unit_parser(commands: Any, unit: Unit) -> argparse.ArgumentParser:
+    """Add the sub-command of one unit, as yet without options."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        unit.name,
+        help=unit.summary,
+        description=unit.summary,
+        epilog=unit.epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
 def add_units(
     parser: argparse.ArgumentParser, extra: Callable[[argparse.ArgumentParser], None]
 ) -> None:
@@ -103,7 +116,7 @@ def add_units(
     """
     commands = parser.add_subparsers(dest="unit", required=True, metavar="UNIT")
     for unit in discover().values():
-        sub = commands.add_parser(unit.name, help=unit.summary, description=unit.summary)
+        sub = unit_parser(commands, unit)
         add_unit_options(sub, unit)
         extra(sub)
 

@@ -24,6 +24,7 @@ class Unit:
     help: dict[str, str]  #: One line for each field of ``params``.
     golden: str  #: Module of the golden model.
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: Closed sets of values.
+    epilog: str = ""  #: What ``--help`` prints below the options.
     #: Small parameter sets on which the house rules and the formal proofs are run.
     cases: tuple[dict[str, Any], ...] = ({},)
 

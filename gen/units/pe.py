@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import textwrap
+
 from gen.unit import Unit
 from hw.pe.arch import NAMES, architecture
 from hw.pe.params import ARCHS, CORES, TARGETS, PEParams
@@ -9,8 +11,21 @@ def _takers(option: str) -> str:
     return ", ".join(name for name in NAMES if option in architecture(name).options) or "none"
 
 
+def _menu() -> str:
+    """Return a paragraph for each architecture."""
+    lines = ["architectures (--arch):"]
+    for name in NAMES:
+        arch = architecture(name)
+        text = f"{arch.summary} ({arch.source}); {arch.cycles}"
+        lines.append(
+            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
+        )
+    return "\n".join(lines)
+
+
 UNIT = Unit(
     name="pe",
+    epilog=_menu(),
     summary="exact dot-product processing element for any pair of number formats",
     params=PEParams,
     build=build,
@@ -20,9 +35,7 @@ UNIT = Unit(
         "with --bits (default: int4)",
         "bits": "width of the weight; alone it picks that width's default format",
         "act": "activation format",
-        "arch": "datapath: "
-        + "; ".join(f"{name} - {architecture(name).summary}" for name in NAMES)
-        + "; auto - the smallest on record for the target",
+        "arch": "datapath, see below; auto: the smallest on record for the target",
         "lanes": "products per beat",
         "max_k": "longest dot product, in products; sizes the accumulator",
         "acc_bits": "accumulator width (default: the least that never overflows)",
