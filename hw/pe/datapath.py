@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,8 +62,8 @@ class Datapath:
     @property
     def widths(self) -> dict[str, int]:
         """Bits of every input of the cells."""
-        layouts = {name: data.Layout.cast(shape) for name, shape in self.fields.items()}
-        return {**{name: layout.size for name, layout in layouts.items()}, **self.tracked}
+        bits = {name: Shape.cast(shape).width for name, shape in self.fields.items()}
+        return {**bits, **self.tracked}
 
     def add(
         self, m: Module, inputs: Mapping[str, Value], heaps: Sequence[BitHeap]
