@@ -45,8 +45,8 @@ ARCH = Arch(
     "activation",
     source="BitMoD (2024); MacSorley (1961) for the digits",
     cycles="4, 3, 3, 2 cycles a beat for int8, int6, int5 and floats of 4 or 3 bits",
-    when="Where the precision of weights is chosen at run time of the model by the cycles it may "
-    "cost, against fp16 activations.",
+    when="Against fp16 activations, where fewer weight bits shall mean fewer cycles; mode hardware "
+    "is the smaller one, and rounds.",
     check=check,
     build=BitSerial,
     flow=(("a", "w"), ("decode a", "term of w"), ("shift, sign",), ("Dadda tree",),

@@ -194,6 +194,14 @@ def test_rounded_sums_stay_near_the_exact_ones(tmp_path: Path) -> None:
         ({"columns": 2}, "columns must not be given with arch bit-serial"),
         ({"mode": "hardware"}, "act must be fp16 with mode hardware, not 'int8'"),
         ({"mode": "hardware", "act": "fp16", "lanes": 8}, "lanes must be 4 with mode hardware"),
+        (
+            {"mode": "hardware", "act": "fp16", "window": "-24:16"},
+            "window must be None with mode hardware, not '-24:16'",
+        ),
+        (
+            {"mode": "hardware", "act": "fp16", "acc_bits": 90},
+            "acc_bits must be None with mode hardware, not 90",
+        ),
     ],
 )
 def test_refusals(case: dict[str, Any], message: str) -> None:
