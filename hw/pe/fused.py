@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,54 +15,23 @@ from hw.pe.fused_bricks import Bricks, add_fused
 from hw.pe.fused_fields import add_fields, separate_products
 from hw.pe.fused_float import PRODUCT_BITS, Half, next_sum
 from hw.pe.fused_rows import add_word
+from hw.pe.fused_shape import FLOAT, WIDTH, field_bits, mode_of, port_bits, results, sum_bits
 from hw.pe.params import PEParams
 
-__all__ = ["FLOAT", "MODES", "FusedAccumulate", "FusedDot", "build", "port_bits", "sum_bits"]
-
-MODES = ("weights", "both", "separate", "float")
-
-FLOAT = 4  #: The width that means fp16.
-
-_WIDTH = 3  # bits of the field
-
-
-def mode_of(params: PEParams) -> str:
-    """Return the way of computing."""
-    return params.mode or "weights"
-
-
-def port_bits(params: PEParams) -> tuple[int, int]:
-    """Return the bits of the activations and of the weights of one lane."""
-    bits = params.weight_format.bits
-    return (32, 8) if mode_of(params) == "weights" else (bits * bits // 2,) * 2
-
-
-def _beats(params: PEParams) -> int:
-    return 1 if params.core == "dot" else params.max_k
-
-
-def field_bits(params: PEParams) -> int:
-    """Return the bits of a sum of products of 2 bits, where sums are separate."""
-    return 1 + (4 * _beats(params)).bit_length()
-
-
-def sum_bits(params: PEParams) -> int:
-    """Return the bits of all sums: enough for ``max_k`` beats of the widest products."""
-    if mode_of(params) == "separate":
-        return 16 * field_bits(params)
-    most = params.max_product * params.lanes * _beats(params)
-    return params.acc_bits or 1 + most.bit_length()
+__all__ = ["FusedAccumulate", "FusedDot", "build"]
 
 
 def _members(params: PEParams) -> dict[str, Any]:
     a_bits, w_bits = port_bits(params)
-    return {"a": In(a_bits * params.lanes), "w": In(w_bits * params.lanes), "width": In(_WIDTH)}
+    return {"a": In(a_bits * params.lanes), "w": In(w_bits * params.lanes), "width": In(WIDTH)}
 
 
 def _label(kind: str, params: PEParams) -> str:
     chains = "_chains" if params.carry_chains else ""
-    bits = params.weight_format.bits
-    return f"{kind}_{mode_of(params)}{bits}_l{params.lanes}_c{sum_bits(params)}{chains}"
+    # The float sum's room is that of the longest dot product.
+    longest = f"_k{params.max_k.bit_length()}" if mode_of(params) == "float" else ""
+    words = f"{mode_of(params)}{params.weight_format.bits}_l{params.lanes}"
+    return f"{kind}_{words}_c{sum_bits(params)}{longest}{chains}"
 
 
 def _add_products(
@@ -194,13 +163,6 @@ class FusedAccumulate(Cell):
         ]
 
 
-def results(params: PEParams) -> dict[str, Shape]:
-    """Return the fields of a result."""
-    separate = mode_of(params) == "separate"
-    acc = unsigned(sum_bits(params)) if separate else signed(sum_bits(params))
-    return {"acc": acc} | ({"y": unsigned(32)} if mode_of(params) == "float" else {})
-
-
 def build(params: PEParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     if params.core == "dot":
@@ -210,9 +172,7 @@ def build(params: PEParams) -> wiring.Component:
     bits = params.weight_format.bits
     if params.core == "stream":
         a_bits, w_bits = (params.lanes * part for part in port_bits(params))
-        component = Framed(
-            component, {"a": a_bits, "w": w_bits}, ("width", _WIDTH), results(params)
-        )
+        component = Framed(component, {"a": a_bits, "w": w_bits}, ("width", WIDTH), results(params))
     prefix = "i_" if params.core == "stream" else ""
     output = {"stream": "o_acc", "accumulate": "acc", "dot": "p"}[params.core]
     component.number_formats = {

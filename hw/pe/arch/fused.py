@@ -4,7 +4,8 @@
 from typing import TYPE_CHECKING
 
 from hw.pe.arch import Arch
-from hw.pe.fused import MODES, build, mode_of
+from hw.pe.fused import build
+from hw.pe.fused_shape import MODES, exact_bits, mode_of
 
 if TYPE_CHECKING:
     from hw.pe.params import PEParams
@@ -34,8 +35,14 @@ def check(params: "PEParams") -> None:
             raise ValueError(f"lanes must be 1 {where}, not {params.lanes}")
     if mode == "float" and params.core == "dot":
         raise ValueError(f"core must be stream or accumulate {where}, not 'dot'")
-    if mode == "separate" and params.acc_bits is not None:
-        raise ValueError(f"acc_bits must not be given {where}, not {params.acc_bits}")
+    if params.acc_bits is not None:
+        if mode == "separate":
+            raise ValueError(f"acc_bits must not be given {where}, not {params.acc_bits}")
+        if params.acc_bits < exact_bits(params):
+            raise ValueError(
+                f"acc_bits must be at least {exact_bits(params)} for {params.max_k} beats of "
+                f"{params.lanes} lanes, not {params.acc_bits}"
+            )
 
 
 ARCH = Arch(

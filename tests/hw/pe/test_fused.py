@@ -235,6 +235,7 @@ def test_longest_extreme_sum_fits_exactly(mode):
             "core must be stream or accumulate with arch fused, mode float, not 'dot'",
         ),
         ({"mode": "separate", "acc_bits": 40}, "acc_bits must not be given .*, not 40"),
+        ({"lanes": 2, "acc_bits": 24}, "acc_bits must be at least 25 for 256 beats of 2 lanes"),
         ({"columns": 2}, "columns must not be given with arch fused"),
     ],
 )
