@@ -213,11 +213,25 @@ def test_width_of_the_first_beat_holds(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["weights", "both"])
-def test_longest_extreme_sum_fits_exactly(mode):
-    """One beat more of the most negative pair would need another bit."""
-    params = PEParams(arch="fused", format="int8", mode=mode, max_k=31, acc_bits=20)
-    assert 31 * 128 * 128 < 1 << 19 == 32 * 128 * 128
-    assert params.acc_width == 20
+def test_longest_extreme_sums_fit(mode, tmp_path):
+    """31 beats of the most negative codes in every width; 32 would need a bit more than 20."""
+    case = {"format": "int8", "mode": mode, "max_k": 31, "acc_bits": 20}
+    text, manifest = emit(UNIT, PEParams(arch="fused", **case))
+    (tmp_path / "pe.v").write_text(text, encoding="utf-8")
+    low = {8: 0x80808080, 4: 0x88888888, 2: 0xAAAAAAAA}
+    widths = np.repeat([0, 1, 2], 31)
+    codes = np.array([low[8 >> k] for k in widths])
+    beats = {"a": codes, "w": codes, "width": widths, "last": np.arange(93) % 31 == 30}
+    due = [128 * 128, 4 * 8 * 8, 16 * 2 * 2]
+    if mode == "weights":
+        beats |= {"a": np.full(93, low[8]), "w": codes & 255}
+        due = [128 * 128, 2 * 128 * 8, 4 * 128 * 2]
+    expected = {"acc": 31 * np.array(due)}
+    report = check(tmp_path / "pe.v", manifest, beats, tmp_path / "build", expected=expected)
+    assert report.passed, (report.fault, report.mismatch)
+    assert golden_of(manifest).run(manifest["parameters"], beats)["acc"].tolist() == [
+        31 * v for v in due
+    ]
 
 
 @pytest.mark.parametrize(
