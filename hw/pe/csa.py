@@ -8,13 +8,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.bitheap import BitHeap
+from hw.arith.segments import CutAccumulator, cuts
 from hw.arith.wires import wire
 from hw.cell import Cell
 from hw.pe.decode import Operand, decode, label_of
 from hw.pe.params import PEParams
 from hw.pe.product import add_product
 
-__all__ = ["CarrySave", "CarrySavePE", "add_and_rows", "cuts", "resolved"]
+__all__ = ["CarrySave", "CarrySavePE", "add_and_rows", "resolved"]
 
 
 def add_and_rows(m: Module, heap: BitHeap, weight: Operand, act: Operand) -> None:
@@ -43,17 +44,6 @@ def add_and_rows(m: Module, heap: BitHeap, weight: Operand, act: Operand) -> Non
             inverted ^= (1 << len(a)) - 1
         heap.add(row ^ Const(inverted, len(a)), i)
         heap.add_constant(-inverted << i)
-
-
-def cuts(width: int, product_bits: int, carry_chains: bool) -> list[int]:
-    """Return where the accumulator of ``width`` bits is cut: the lowest bit of every segment.
-
-    The carry out of a segment is kept for the next cycle. The bits of the products come late, so
-    there the segments are short; above, only a carry is added to a word that was there before.
-    """
-    short, long = (8, 16) if carry_chains else (4, 8)
-    places = [*range(0, min(product_bits, width), short)]
-    return [*places, *range(places[-1] + short, width, long)]
 
 
 class CarrySave(Cell):
@@ -119,24 +109,15 @@ class CarrySave(Cell):
         # words, but not their sum.
         chains = params.carry_chains
         keep = wire(m, ~self.clr if chains else ~(self.clr & adds), "keep")
-        width, places = params.acc_width, cuts(params.acc_width, params.dot_width, chains)
-        word = Signal(width, reset_less=True)
-        saved = {place: Signal(name=f"carry{place}", reset_less=True) for place in places[1:]}
-        kept = wire(m, word & keep.replicate(width), "kept")
+        width = params.acc_width
+        places = cuts(width, params.dot_width, chains)
+        accumulator = CutAccumulator(m, width, places, chains)
+        kept = accumulator.kept(keep)
         first, second = self._addends(m, a, w, None if chains else adds, kept)
-        loads = []
-        for low, high in zip(places, [*places[1:], width], strict=True):
-            carry = wire(m, saved[low] & keep if low else Const(0, 1), "carry")
-            total = _add(m, first[low:high], second[low:high], carry, chains)
-            loads.append(word[low:high].eq(total[: high - low]))
-            if high < width:
-                loads.append(saved[high].eq(total[-1]))
+        loads = accumulator.step(first, second, keep, Const(0, 1))
         with m.If(adds | (not chains)):
             m.d.sync += loads
-        m.d.comb += [
-            self.acc_sum.eq(word),
-            self.acc_carry.eq(Cat(saved.get(k, Const(0, 1)) for k in range(width))),
-        ]
+        m.d.comb += [self.acc_sum.eq(accumulator.word), self.acc_carry.eq(accumulator.carries)]
         return m
 
     def _addends(
@@ -167,18 +148,6 @@ class CarrySave(Cell):
         heap.add(kept)
         first, second = heap.compress()
         return wire(m, first, "first"), wire(m, second, "second")
-
-
-def _add(m: Module, first: Value, second: Value, carry: Value, carry_chain: bool) -> Value:
-    """Return ``first + second + carry`` with its carry out; gate by gate, or on a carry chain."""
-    if carry_chain:
-        return wire(m, Cat(carry, first) + Cat(carry, second), "segment")[1:]
-    bits = []
-    for one, other in zip(first, second, strict=True):
-        either = wire(m, one ^ other, "half")
-        bits.append(either ^ carry)
-        carry = wire(m, one & other | either & carry, "ripple")
-    return wire(m, Cat(*bits, carry), "segment")
 
 
 def resolved(cell: CarrySave) -> Value:

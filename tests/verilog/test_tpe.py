@@ -22,6 +22,11 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "csa-wide": (150, {"arch": "csa", "format": "int8", "acc_bits": 40, "pipeline": 1}),
     "csa-lanes": (150, {"arch": "csa", "format": "sm4", "act": "uint8", "lanes": 3}),
     "csa-chains": (150, {"arch": "csa", "format": "bipolar3", "lanes": 2, "target": "xcup"}),
+    "sparse-digit": (60, {"arch": "sparse-digit", "format": "int8", "lanes": 4}),
+    "sparse-digit-columns": (
+        40,
+        {"arch": "sparse-digit", "format": "uint3", "act": "int5", "lanes": 4, "columns": 3},
+    ),
     "booth": (150, {"arch": "booth", "format": "int3", "lanes": 3, "pipeline": 2}),
     "booth-float": (150, {"arch": "booth", "format": "e2m1", "act": "e4m3", "target": "xcup"}),
 }

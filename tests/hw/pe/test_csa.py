@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from hw.arith.bitheap import BitHeap
-from hw.pe.csa import CarrySave, add_and_rows, cuts
+from hw.pe.csa import CarrySave, add_and_rows
 from hw.pe.decode import decode
 from hw.pe.params import PEParams
 from hw.spec.formats import parse
@@ -68,13 +68,6 @@ def test_every_product(weight: str, act: str, tmp_path: Path) -> None:
     found = netlist.evaluate({"w": w, "a": a})["p"].astype(np.int64) @ (1 << np.arange(bits))
     due, _ = golden.dot(parse(weight), parse(act), a[:, None], w[:, None])
     assert np.array_equal(found, due % (1 << bits))
-
-
-def test_cuts() -> None:
-    assert cuts(32, 16, False) == [0, 4, 8, 12, 16, 24]
-    assert cuts(32, 16, True) == [0, 8, 16]
-    assert cuts(6, 16, False) == [0, 4]
-    assert cuts(17, 9, False) == [0, 4, 8, 12]
 
 
 def test_words_mean_the_sum_while_nothing_is_added() -> None:
