@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
-from hw.quant.dequant import SUMS, TARGETS, DequantParams, build
+from hw.quant.dequant import build
+from hw.quant.dequant_params import SUMS, TARGETS, DequantParams
 from hw.quant.scales import SCALES
 
 UNIT = Unit(

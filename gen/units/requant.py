@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
-from hw.quant.requant import CORES, SCHEMES, TARGETS, RequantParams, build
+from hw.quant.requant import build
+from hw.quant.requant_params import CORES, SCHEMES, TARGETS, RequantParams
 
 UNIT = Unit(
     name="requant",

@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.pe.cells import Accumulate
 from hw.pe.params import PEParams
-from hw.quant.dequant import Dequantize, DequantParams, sum_stages
+from hw.quant.dequant_cell import Dequantize, sum_stages
+from hw.quant.dequant_params import DequantParams
 
 __all__ = ["OPTIONS", "GroupPE", "check_group", "dequant_of"]
 

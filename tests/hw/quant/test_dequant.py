@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from gen import yosys
 from gen.emit import emit
 from gen.unit import discover
-from hw.quant.dequant import DequantParams
+from hw.quant.dequant_params import DequantParams
 from hw.quant.fp32 import NAN, Fp32Add, rounded
 from sim.bench.check import Pass, check, golden_of
 from sim.bench.netlist import Netlist

@@ -11,7 +11,7 @@ import pytest
 from gen.emit import emit
 from gen.unit import discover
 from hw.arith.constants import signed_digits
-from hw.quant.requant import SCHEMES, RequantParams
+from hw.quant.requant_params import SCHEMES, RequantParams
 from sim.bench.check import Pass, check, golden_of, passes_for
 from sim.bench.netlist import Netlist
 from sim.golden import requant as golden
