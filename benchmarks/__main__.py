@@ -4,7 +4,16 @@
 import importlib
 import sys
 
-NAMES = ("speed", "report", "areas", "figure", "mutation", "architectures", "goals")
+NAMES = (
+    "speed",
+    "report",
+    "areas",
+    "figure",
+    "mutation",
+    "architectures",
+    "goals",
+    "published",
+)
 
 
 def main(argv: list[str]) -> int:

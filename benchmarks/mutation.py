@@ -16,14 +16,13 @@ from typing import Any
 from gen.emit import emit
 from gen.unit import Unit, discover
 from sim.bench.check import golden_of
-from sim.bench.mutation import mutate
+from sim.bench.mutation import GOAL, mutate
 
 __all__ = ["main", "measure"]
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
-GOAL = 0.95
 
 _HEAD = """\
 # Mutation scores
@@ -31,10 +30,11 @@ _HEAD = """\
 `make mutate` puts one fault at a time (an inverted input or output, an output stuck at 0 or 1) into
 the gates of the emitted Verilog: 512 faults drawn from all, each simulated beside the healthy unit
 with the bench's stimulus under four patterns of stalls. A mutant is killed when a result differs
-from the golden model, a rule of transfer is broken, or nothing comes any more. Survivors go to ABC:
-*equal* are those proved to change no output from reset on, whatever comes in. The score is
-killed / (mutants - equal). Those left are neither: most sit where no legal stimulus reaches, as in
-accumulator bits that only more than `max_k` products would fill.
+from the golden model, a rule of transfer is broken, or nothing comes any more. Where fewer than
+95 % are killed, ABC looks at the survivors: *equal* are those proved to change no output from reset
+on, whatever comes in. The score is killed / (mutants - equal). Those left are neither: most sit
+where no legal stimulus reaches, such as accumulator bits that only more than `max_k` products would
+fill.
 
 | unit | gates | mutants | killed | equal | left | score |
 |---|---|---|---|---|---|---|

@@ -37,10 +37,12 @@ opt_clean
 memory_map
 opt_clean
 async2sync
+opt -full
 techmap
 dffunmap
 opt_clean
 setundef -zero
+abc -g AND
 aigmap
 opt_clean
 write_aiger -ascii -symbols -zinit machine.aag
