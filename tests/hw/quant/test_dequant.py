@@ -123,6 +123,26 @@ def test_streams(number, tmp_path):
     assert report.passes[0].cycles == 220 + manifest["latency"]
 
 
+def test_products_with_special_scales_equal_numpy(tmp_path):
+    """Zeros, infinities and NaN of both scales, as numpy multiplies them."""
+    specials = {
+        "fp16": (0, 0x8000, 0x3C00, 0xBC00, 0x7C00, 0xFC00, 0x7C01, 1),
+        "bf16": (0, 0x8000, 0x3F80, 0xBF80, 0x7F80, 0xFF80, 0x7FC0, 0x3F00),
+    }
+    grid = np.meshgrid([0, 1, -1], specials["fp16"], specials["bf16"])
+    p, s, t = (axis.ravel() for axis in grid)
+    halves = s.astype(np.uint16).view(np.float16).astype(np.float64)
+    brains = singles(t << 16).astype(np.float64)
+    with np.errstate(all="ignore"):
+        due = canonical((p * halves * brains).astype(np.float32)).astype(object)
+    text, manifest = emit(UNIT, DequantParams(acc_bits=2, scale="fp16", act_scale="bf16"))
+    (tmp_path / "dut.v").write_text(text)
+    beats = {"p": p, "s": s, "t": t, "last": np.ones(p.size, dtype=bool)}
+    where, expected = tmp_path / "build", {"y": due}
+    report = check(tmp_path / "dut.v", manifest, beats, where, expected=expected)
+    assert report.passed, (report.fault, report.mismatch)
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
