@@ -18,14 +18,24 @@ from tests.verilog import mutants
 
 UNIT = discover()["pe"]
 
-#: y = (a & b) | (a & b & c), whose last gate is redundant; q holds y from the cycle before.
-REDUNDANT = """
-module top(input clk, input a, input b, input c, output y, output reg q);
-  wire p = a & b, r = p & c;
-  assign y = ~(~p & ~r);
-  initial q = 0;
-  always @(posedge clk) q <= y;
-endmodule
+#: y = (a & b) | (a & b & c), whose second product is redundant; q holds y from the cycle before.
+REDUNDANT = """\
+aag 7 3 1 2 3
+2
+4
+6
+8 15
+15
+8
+10 4 2
+12 10 6
+14 13 11
+i0 a
+i1 b
+i2 c
+l0 q
+o0 y
+o1 q
 """
 
 
@@ -33,8 +43,8 @@ def emitted(**parameters: Any) -> tuple[str, dict[str, Any]]:
     return emit(UNIT, UNIT.params(**parameters))
 
 
-def test_copies_run_side_by_side(tmp_path: Path) -> None:
-    machine = Machine.read(REDUNDANT, "top", tmp_path)
+def test_copies_run_side_by_side() -> None:
+    machine = Machine.parse(REDUNDANT)
     faults = machine.faults()
     assert len(faults) == len(KINDS) * len(machine.gates)
     copies = Copies(machine, [None, *faults])
@@ -56,7 +66,7 @@ def test_copies_run_side_by_side(tmp_path: Path) -> None:
 
 def test_equivalence(tmp_path: Path) -> None:
     """The gate ``p & c`` may be stuck at 0 and nothing changes; stuck at 1 it matters."""
-    machine = Machine.read(REDUNDANT, "top", tmp_path)
+    machine = Machine.parse(REDUNDANT)
     c = machine.inputs["c"][0]
     (gate,) = [k for k, row in enumerate(machine.gates.tolist()) if 2 * c in row[1:]]
     faults = [Fault(gate, "stuck at 0"), Fault(gate, "stuck at 1"), Fault(gate, "inverted")]
