@@ -181,6 +181,27 @@ def test_rounded_sums_stay_near_the_exact_ones(tmp_path: Path) -> None:
     assert (np.abs(found - exact) < magnitude * 2.0**-12).all()
 
 
+def test_scaled_ties_go_to_even_and_zero_is_zero(tmp_path: Path) -> None:
+    """Sums of 24 bits that end in ...11 or ...01, times scales that leave half a unit, or all."""
+    scales = [3, -3, 0, 1, -128, 127, 5, -5]
+    sums = [(1024, 2.0**-13), (1024, 3 * 2.0**-13), (1024, 5 * 2.0**-13), (0, 0)]
+    rows = [(big, small, scale) for big, small in sums for scale in scales]
+    a = np.zeros((2 * len(rows), 4), dtype=np.float16)
+    a[0::2, 0], a[1::2, 0] = [row[0] for row in rows], [row[1] for row in rows]
+    beats = {
+        "a": a.view(np.uint16).astype(np.int64),
+        "w": np.ones(a.shape, dtype=np.int64),
+        "s": np.repeat([row[2] for row in rows], 2) % 256,
+        "last": np.arange(len(a)) % 2 == 1,
+    }
+    case = {"format": "int8", "act": "fp16", "mode": "hardware", "scale": "int8"}
+    report = run(case, tmp_path, beats, [Pass("none", "none")])
+    assert report.passed, (report.fault, report.mismatch)
+    exact = np.array([(big + small) * scale for big, small, scale in rows])
+    expected = exact.astype(np.float32) + np.float32(0)  # of 0 times a negative: +0
+    assert report.outputs["o_y"].tolist() == expected.view(np.uint32).tolist()
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [
