@@ -32,21 +32,24 @@ def is_plain(fmt: Format) -> bool:
     return isinstance(fmt, IntFormat) and fmt.encoding in encodings and not fmt.ternary
 
 
-def fixed(
-    m: Module, bits: int, exponent: Value, most: int, significand: Value
-) -> tuple[Value, Value, Value]:
+def fixed(m: Module, bits: int, below: Value, significand: Value) -> tuple[Value, Value, Value]:
     """Return (whole, guard, sticky) of a floating-point magnitude below ``2**bits``.
 
-    ``exponent`` is that of the top bit of ``significand``, signed, less than ``bits`` or of no
-    matter; ``bits - 1 - exponent`` is at most ``most``.
+    ``below``, unsigned, is by how much the exponent of the top bit of ``significand`` lies below
+    ``bits - 1``.
     """
-    width = max(bits + 1, len(significand))
-    wide = Cat(Const(0, width - len(significand)), significand)
-    distance = wire(m, (bits - 1) - exponent, "distance")
-    limit = min(bits + 1, most)
-    near = distance[: limit.bit_length()]
-    amount = near if most <= limit else Mux(distance > limit, limit, near)
-    word, lost = shift_right(m, wide, wire(m, amount, "amount"), limit)
+    significand = wire(m, significand, "unshifted")
+    # Bits below the guard bit only ever are sticky.
+    spare = len(significand) - (bits + 1)
+    rest = [significand[:spare].any()] if spare > 0 else [Const(0, max(0, -spare))]
+    wide = Cat(*rest, significand[max(0, spare) :])
+    width = len(wide)
+    below = wire(m, below, "below")
+    places = min((bits + 1).bit_length(), len(below))
+    amount = below[:places]
+    if places < len(below):
+        amount = amount | below[places:].any().replicate(places)
+    word, lost = shift_right(m, wide, wire(m, amount, "amount"), (1 << places) - 1)
     low = width - bits
     rest = word[: low - 1]
     return word[low:], word[low - 1], (rest.any() | lost if len(rest) else lost)
@@ -83,7 +86,8 @@ def _fixed_float(m: Module, fmt: IntFormat, source: FloatSource, code: Value) ->
     pieces = source.pieces(m, code)
     bits = fmt.bits
     exponent = wire(m, pieces.clamped_exponent(m) + (source.least - 1), "unbiased")
-    whole, guard, sticky = fixed(m, bits, exponent, bits - 1 - source.least, pieces.significand)
+    below = wire(m, (bits - 1) - exponent, "distance").as_unsigned()
+    whole, guard, sticky = fixed(m, bits, below, pieces.significand)
     beyond = exponent >= bits
     return Fixed(whole, guard, sticky, pieces.negative, beyond, pieces.nan)
 

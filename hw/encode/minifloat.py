@@ -57,25 +57,36 @@ def _split(m: Module, fmt: FloatFormat, significand: Value) -> tuple[Value, Valu
 
 
 def align(
-    m: Module, fmt: FloatFormat, exponent: Value, least: int, significand: Value
+    m: Module, fmt: FloatFormat, below: Value, room: int, significand: Value
 ) -> tuple[Value, Value, Value]:
     """Return (code, guard, sticky) of a floating-point magnitude.
 
-    ``exponent`` is signed, at least ``least``, and counts from the smallest normal number of
-    ``fmt``; it is that of the top bit of ``significand``. Where it is 0 or more, that bit must be 1
-    unless the number is 0.
+    ``below``, unsigned, is by how much the exponent of the top bit of ``significand`` lies below
+    the largest possible one, and ``room``, 0 or more, by how much that lies above the exponent of
+    the smallest normal number of ``fmt``. Above the latter the top bit must be 1 unless the number
+    is 0.
     """
-    exponent = wire(m, exponent, "relative")
-    low = wire(m, exponent < 0, "is_low") if least < 0 else Const(0, 1)
-    # Shifted by so much, the hidden bit falls below the guard bit.
-    most = min(fmt.man_bits + 2, max(0, -least))
-    distance = wire(m, -exponent, "distance")
-    near = Mux(low, distance, 0)[: most.bit_length()]
-    amount = near if -least <= most else Mux(distance > most, most, near)
-    wide = Cat(Const(0, max(0, fmt.man_bits + 2 - len(significand))), significand)
-    word, lost = shift_right(m, wide, wire(m, amount, "amount"), most)
+    below = wire(m, below, "below")
+    # Shifted by man_bits + 2, the hidden bit falls below the guard bit.
+    most = fmt.man_bits + 2
+    bits = min(len(below), (room + most).bit_length())
+    near = wire(m, below[:bits], "near")
+    far = below[bits:].any() if len(below) > bits else Const(0, 1)
+    low = wire(m, far | (near > room), "is_low")
+    width = most.bit_length()
+    past = (near - room)[:width]
+    if (1 << bits) - 1 - room >= 1 << width:
+        far = far | (low & (near > room + most))
+    amount = (past & low.replicate(width)) | far.replicate(width)
+    significand = wire(m, significand, "unshifted")
+    # Bits below the guard bit only ever are sticky.
+    spare = len(significand) - most
+    rest = [significand[:spare].any()] if spare > 0 else [Const(0, max(0, -spare))]
+    wide = Cat(*rest, significand[max(0, spare) :])
+    word, lost = shift_right(m, wide, wire(m, amount, "amount"), (1 << width) - 1)
     mantissa, guard, sticky = _split(m, fmt, word)
-    field = Mux(low | ~significand[-1], 0, (exponent + 1).as_unsigned())
+    field = (room + 1 - near)[: (room + 1).bit_length()]
+    field = field & (~low & significand[-1]).replicate(len(field))
     return Cat(mantissa, field), guard, sticky | lost
 
 
@@ -90,8 +101,12 @@ def _cut_float(m: Module, fmt: FloatFormat, source: FloatSource, code: Value) ->
     pieces = source.pieces(m, code)
     lift = _least(fmt) - source.least
     if lift > 0:
-        exponent = pieces.clamped_exponent(m) - (1 + lift)
-        cut, guard, sticky = align(m, fmt, exponent, -lift, pieces.significand)
+        # The field of infinity counts too: it is above all others.
+        top = (1 << source.exp_bits) - 1
+        below = top - pieces.clamped_exponent(m)
+        cut, guard, sticky = align(
+            m, fmt, below[: source.exp_bits], top - 1 - lift, pieces.significand
+        )
     else:
         significand, zeros = source.normalized(m, pieces, min(-lift, source.man_bits))
         mantissa, guard, sticky = _split(m, fmt, significand)

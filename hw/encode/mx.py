@@ -38,12 +38,14 @@ class PowerBlock:
 
     @property
     def top(self) -> int:
-        """Exponent of the largest element."""
-        return (
-            self.element.max_int.bit_length() - 1 + self.element.lam - self.fraction
-            if (isinstance(self.element, FloatFormat))
-            else 0
-        )
+        """Exponent of the largest element; integers and their fraction have 0."""
+        fmt = self.element
+        return minifloat.largest_exponent(fmt) if isinstance(fmt, FloatFormat) else 0
+
+    @property
+    def reach(self) -> int:
+        """How far above the shared exponent the encoder of an element reaches."""
+        return self.top if isinstance(self.element, FloatFormat) else 1
 
 
 _MX = {
@@ -139,8 +141,9 @@ class Element(Cell):
     Members
     -------
     x : ``In(source bits)``
-    shared : ``In(signed)``
-        The shared exponent, as an exponent field of the source.
+    lead : ``In(signed)``
+        Exponent field of the source above which no number of the block lies: the shared exponent
+        and :attr:`PowerBlock.reach`.
     dead : ``In(1)``
         The code is to be 0.
     q : ``Out(element bits)``
@@ -154,12 +157,12 @@ class Element(Cell):
         self.block, self.source, self.rounding = block, source, rounding
         element = f"{label_of(block.element)}_f{block.fraction}"
         self.label = f"element_{name}_{element}_{rounding.replace('-', '_')}"
-        self.least, self.most = shared_range(block, source)
-        bits = max((-self.least).bit_length(), self.most.bit_length()) + 1
+        self.least, most = (field + block.reach for field in shared_range(block, source))
+        bits = max((-self.least).bit_length(), most.bit_length()) + 1
         super().__init__(
             {
                 "x": In(source.bits),
-                "shared": In(signed(bits)),
+                "lead": In(signed(bits)),
                 "dead": In(1),
                 "q": Out(block.element.bits),
             }
@@ -170,24 +173,22 @@ class Element(Cell):
         source, fmt = self.source, self.block.element
         pieces = source.pieces(m, self.x)
         # The number of bits that subnormal numbers may have to rise to meet the shared exponent.
-        above = 2 - self.least - (1 - fmt.bias if isinstance(fmt, FloatFormat) else 1)
+        least = self.least - self.block.reach
+        above = 1 - least - (1 - fmt.bias if isinstance(fmt, FloatFormat) else 0)
         limit = min(source.man_bits, max(0, above))
         significand, zeros = source.normalized(m, pieces, limit)
         own = Cat(pieces.exponent, Const(0, 1)).as_signed()
         field = wire(m, Mux(pieces.normal, own, Const(1) - zeros), "field")
+        below = wire(m, (self.lead - field).as_unsigned(), "below")
         no = Const(0, 1)
         if isinstance(fmt, FloatFormat):
-            lift = 1 - fmt.bias
-            exponent = wire(m, field - self.shared - lift, "scaled")
-            least = 1 - limit - self.most - lift
-            code, guard, sticky = minifloat.align(m, fmt, exponent, least, significand)
+            room = self.block.top - (1 - fmt.bias)
+            code, guard, sticky = minifloat.align(m, fmt, below, room, significand)
             cut = minifloat.Cut(code, guard, sticky, pieces.negative, no, no, no)
             result = minifloat.finish(m, fmt, cut, self.rounding, "sat")
         else:
             assert isinstance(fmt, IntFormat)
-            exponent = wire(m, field - self.shared + self.block.fraction, "scaled")
-            farthest = fmt.bits - 1 - (1 - limit - self.most + self.block.fraction)
-            parts = integer.fixed(m, fmt.bits, exponent, farthest, significand)
+            parts = integer.fixed(m, fmt.bits, below, significand)
             number = integer.Fixed(*parts, pieces.negative, no, no)
             result = integer.finish(m, fmt, number, self.rounding, narrow=True)
         m.d.comb += self.q.eq(result & (~self.dead).replicate(fmt.bits))
@@ -223,10 +224,11 @@ def power_block(
     code = wire(m, shared + (source.least - 1 + _SCALE_BIAS), "scale")
     bad = wire(m, lead.bad | (code >= _SCALE_NAN), "bad")
     dead = wire(m, bad | lead.zero, "dead")
+    reached = wire(m, shared + block.reach, "lead")
     result: list[Value] = []
     for number, x in enumerate(codes):
         m.submodules[f"element{number}"] = cell = Element(block, source, name, rounding)
-        m.d.comb += [cell.x.eq(x), cell.shared.eq(shared), cell.dead.eq(dead)]
+        m.d.comb += [cell.x.eq(x), cell.lead.eq(reached), cell.dead.eq(dead)]
         result.append(cell.q)
     scale = Signal(8, name="scale_code")
     m.d.comb += scale.eq(Mux(bad, _SCALE_NAN, Mux(lead.zero, 0, code)))

@@ -41,7 +41,7 @@ class _Float:
 
     significand: Value
     exponent: Value
-    least: int  #: Of ``exponent``.
+    most: int  #: Of ``exponent``.
 
 
 def _unpacked(m: Module, source: FloatSource, size: Value) -> _Float:
@@ -50,9 +50,8 @@ def _unpacked(m: Module, source: FloatSource, size: Value) -> _Float:
     normal = wire(m, exponent.any(), "is_normal")
     word, zeros = normalize(m, Cat(size[: source.man_bits], normal), source.man_bits)
     field = Mux(normal, Cat(exponent, Const(0, 1)).as_signed(), Const(1) - zeros)
-    return _Float(
-        word, wire(m, field + (source.least - 1), "unbiased"), source.least - source.man_bits
-    )
+    most = (1 << source.exp_bits) - 2 + source.least  # that of infinity
+    return _Float(word, wire(m, field + (source.least - 1), "unbiased"), most)
 
 
 def _quotient(m: Module, numerator: Value, divisor: Value) -> tuple[Value, Value]:
@@ -81,13 +80,12 @@ def _scale(m: Module, amax: _Float, tensor: _Float | None) -> Value:
     pad = Const(0, width)
     quotient, rest = _quotient(m, Cat(above, pad)[:width], Cat(below, pad)[:width])
     word, zeros = normalize(m, Cat(rest, quotient), 2)
-    exponent = amax.exponent - 2 - zeros
-    least = amax.least - 4
+    exponent, most = amax.exponent - 2 - zeros, amax.most - 2
     if tensor is not None:
         exponent = exponent - tensor.exponent
-        least -= 128
-    exponent = exponent - (1 - SCALE.bias)
-    code, guard, sticky = minifloat.align(m, SCALE, exponent, least - 1 + SCALE.bias, word)
+        most -= _TENSOR.least - _TENSOR.man_bits
+    below = wire(m, (most - exponent).as_unsigned(), "below")
+    code, guard, sticky = minifloat.align(m, SCALE, below, most - (1 - SCALE.bias), word)
     no = Const(0, 1)
     cut = minifloat.Cut(code, guard, sticky, no, no, no, no)
     rounded = wire(m, minifloat.finish(m, SCALE, cut, "rne", "sat"), "rounded")
@@ -102,11 +100,11 @@ def _points(
     product: Value = Cat(scale[:3], normal)
     # The unit of the product: of the scale's last place, and of the tensor's.
     exponent: Value = wire(m, Mux(normal, field, 1)[:4] - 10, "scale_exponent")
-    least = -9
+    most = 5
     if tensor is not None:
         product = product * tensor.significand
         exponent = wire(m, exponent + tensor.exponent - _TENSOR.man_bits, "product_exponent")
-        least += _TENSOR.least - 2 * _TENSOR.man_bits
+        most += tensor.most - _TENSOR.man_bits
     product = wire(m, product, "product")
     target = FloatFormat(
         "source", source.bits, source.exp_bits, source.man_bits, 1 - source.least, "ieee"
@@ -121,10 +119,9 @@ def _points(
             multiple = wire(m, (product * odd)[:width], f"times{odd}")
             multiples[odd] = normalize(m, multiple, width - 1)
         word, zeros = multiples[odd]
-        top = len(word) - 1 + twos - 2 - source.least
-        code, guard, sticky = minifloat.align(
-            m, target, exponent + top - zeros, least + top - len(word) + 1, word
-        )
+        top = len(word) - 1 + twos - 2
+        below = wire(m, ((most - exponent) + zeros).as_unsigned(), "below")
+        code, guard, sticky = minifloat.align(m, target, below, most + top - source.least, word)
         code = wire(m, code, "point")
         over = code[source.bits - 1 :].any()
         size = Cat(code, Const(0, source.bits))[: source.bits - 1] | over.replicate(source.bits - 1)
