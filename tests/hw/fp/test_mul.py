@@ -50,7 +50,7 @@ def test_every_product_of_mixed_posits(case, tmp_path):
 @pytest.mark.parametrize("name", ["posit16_0", "posit16_1", "posit16_3", "posit12_2"])
 def test_wide_posits(name, tmp_path):
     case = {"format": name}
-    hold("mul", tmp_path, case, stimulus("mul", case, 20_000))
+    hold("mul", tmp_path, case, stimulus("mul", case, 12_000))
 
 
 @pytest.mark.parametrize("case", FLOATS, ids=lambda case: "-".join(case.values()))
@@ -76,11 +76,12 @@ def test_roundings(rounding, tmp_path):
     ids=lambda case: "-".join(case.values()),
 )
 def test_wide_minifloats(case, tmp_path):
-    hold("mul", tmp_path, case, stimulus("mul", case, 8_000))
+    hold("mul", tmp_path, case, stimulus("mul", case, 4_000))
 
 
-@pytest.mark.parametrize("name", ["posit8_2", "e4m3"])
-@pytest.mark.parametrize("pipeline", range(4))
+@pytest.mark.parametrize(
+    ("name", "pipeline"), [("posit8_2", 1), ("posit8_2", 3), ("e4m3", 0), ("e4m3", 2)]
+)
 def test_stream_under_stalls(name, pipeline, tmp_path):
     unit = discover()["mul"]
     text, manifest = emit(unit, unit.params(name, pipeline=pipeline))
