@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -105,7 +106,29 @@ def test_nvfp4_with_a_tensor_scale(source, tmp_path):
     tensor |= np.where(np.arange(count) % 2, few, rng.integers(0, 1 << 23, count))
     tensor[:4] = 1, 0x7F7FFFFF, 0x007FFFFF, 0x3F800000
     cells = [{"block": "nvfp4", "source": source, "size": 2, "tensor_scale": True}]
+    if source == "fp16":
+        codes[:, 1] = beside_thresholds(codes, tensor)
     assert block_differences(cells, codes, tmp_path, tensor) == []
+
+
+def beside_thresholds(codes: NDArray[np.int64], tensor: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every block a second number: the fp16 at or just below a decision point, or the next.
+
+    The first number must be the largest; where the second would be larger it is 0.
+    """
+    alone = codes & [0xFFFF, 0]
+    parameters = {"block": "nvfp4", "source": "fp16", "size": 2, "scale_rule": None}
+    parameters |= {"rounding": "rne", "tensor_scale": True}
+    scale = block_quantize.run(parameters, {"x": alone, "g": tensor})["s"].astype(np.uint8)
+    unit = scale.view(ml_dtypes.float8_e4m3fn).astype(np.float64)
+    unit *= tensor.astype(np.uint32).view(np.float32).astype(np.float64)
+    middle = np.resize([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0], len(unit)) * unit
+    middle = np.nan_to_num(middle.clip(0, 60000))
+    near = middle.astype(np.float16)
+    down = near.view(np.uint16).astype(np.int64) - (near.astype(np.float64) > middle)
+    second = down + np.arange(len(down)) // 7 % 2
+    second[second > (codes[:, 0] & 0x7FFF)] = 0
+    return second | np.arange(len(down)) % 3 // 2 << 15
 
 
 @pytest.mark.parametrize("name", ["olive4", "olive8"])

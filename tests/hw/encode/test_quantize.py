@@ -23,7 +23,7 @@ MODES = [(r, o) for o in ("sat", "nonsat") for r in ROUNDINGS]
 TARGETS = [name for name in CATALOGUE if parse(name).bits <= 16]
 #: One of each way to encode, with the formats that bend its rules.
 KINDS = ["e2m1", "e4m3", "e5m2", "e4m3_fnuz", "e3m4_ieee", "ue4m3", "bf16", "int4", "uint8", "sm5"]
-KINDS += ["posit8_1", "posit16_1", "nf4", "fp4_er+", "shift4", "pot3", "e8m0", "ternary_i2s"]
+KINDS += ["posit8_1", "posit16_0", "nf4", "fp4_er+", "shift4", "pot3", "e8m0", "ternary_i2s"]
 KINDS += ["bipolar5", "codebook:0,1,1.25,-7"]
 
 
