@@ -117,13 +117,15 @@ def test_cancellation(name, tmp_path):
     hold("fma", tmp_path, {"format": name}, {"a": a, "b": b, "c": c})
 
 
-def test_ties_between_subnormals_of_a_coarser_result(tmp_path):
-    """Sums of one fp32 step about every tie and code of e5m2 below 2**-13, of either sign."""
-    halves = (np.arange(33) * 2.0**-17).astype(np.float32)
-    steps = np.concatenate([np.nextafter(halves, np.float32(side)) for side in (-1, 1)])
-    c = np.concatenate([halves, steps, -halves, -steps]).view(np.uint32)
-    small = [0x00, 0x80, 0x01, 0x81, 0x08]  # 0, -0 and products below the result's range
-    hold("fma", tmp_path, {"format": "e5m2", "addend": "fp32"}, every(a=small, b=small, c=c))
+@pytest.mark.parametrize("rounding", ["rne", "rha", "rtz"])
+def test_about_a_tie_of_a_coarser_result(rounding, tmp_path):
+    """A product of fp32, 2**46 + 1 units, is one unit above half the smallest e4m3; and sums."""
+    factors = np.array([8392705, 8384513]) * 2.0**-28
+    units = np.array([0, 1, 2, 3, 4, -0.0, -1, -2, -3, -4]) * 2.0**-56
+    operands = factors[:1], factors[1:] * [1, 2], units
+    a, b, c = (v.astype(np.float32).view(np.uint32) for v in operands)
+    case = {"format": "fp32", "addend": "fp32", "result": "e4m3", "rounding": rounding}
+    hold("fma", tmp_path, case, every(a=[*a, *(a | 1 << 31)], b=b, c=c))
 
 
 @pytest.mark.parametrize(
