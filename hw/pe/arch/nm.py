@@ -49,6 +49,7 @@ ARCH = Arch(
     flow=(("a", "idx", "w"), ("pick by index", "order of idx"), ("products",),
           ("Dadda tree or carry chains",), ("accumulator@",)),
     options=("sparsity",),
+    typical={"sparsity": "2:4", "lanes": 4},
     cores=("stream",),
     golden="sim.golden.pe.nm",
     cases=({"sparsity": "2:4", "format": "int2", "act": "int2", "lanes": 2, "max_k": 4},

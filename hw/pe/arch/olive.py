@@ -51,6 +51,7 @@ ARCH = Arch(
           ("Dadda tree or carry chains",), ("accumulator@",)),
     golden="sim.golden.pe.olive",
     max_product=_max_product,
+    typical={"lanes": 2},
     cases=({"format": "int4", "act": "int4", "lanes": 2, "max_k": 2},
            {"format": "flint4", "act": "flint4", "lanes": 2, "max_k": 4, "pipeline": 1}),
 )  # fmt: skip
