@@ -27,6 +27,14 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
         40,
         {"arch": "sparse-digit", "format": "uint3", "act": "int5", "lanes": 4, "columns": 3},
     ),
+    "vector": (120, {"arch": "vector", "format": "int4", "lanes": 8}),
+    "vector-columns": (
+        60,
+        {"arch": "vector", "format": "sm4", "act": "uint8", "lanes": 3, "columns": 2}
+        | {"pipeline": 2, "target": "xcup"},
+    ),
+    "reuse": (60, {"arch": "reuse", "format": "int4", "columns": 5}),
+    "reuse-memory": (40, {"arch": "reuse", "format": "int8", "columns": 9}),
     "booth": (150, {"arch": "booth", "format": "int3", "lanes": 3, "pipeline": 2}),
     "booth-float": (150, {"arch": "booth", "format": "e2m1", "act": "e4m3", "target": "xcup"}),
 }
@@ -60,7 +68,7 @@ def test_stream(name: str, tmp_path: Path) -> None:
     assert report.results > 5
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n.startswith(("csa", "booth"))])
+@pytest.mark.parametrize("name", [n for n in CASES if n.startswith(("csa", "booth", "vector"))])
 def test_accumulate(name: str, tmp_path: Path) -> None:
     beats, case = CASES[name]
     report = run({**case, "core": "accumulate"}, tmp_path, beats, STALLS[:2])
