@@ -15,7 +15,7 @@ from sim.bench.check import Pass, check, golden_of
 from tests.hw.fp.units import every, hold, stimulus
 
 #: Same formats throughout; the catalogue's rules for NaN and infinity, many and few mantissa bits.
-ALIKE = ["fp16", "bf16", "fp32", "e5m2", "e4m3", "e4m3_ieee", "e4m3_fnuz", "e5m2_fnuz", "e3m4_fn"]
+ALIKE = ["fp16", "bf16", "fp32", "e5m2", "e4m3", "e4m3_fnuz", "e3m4_fn"]
 #: Addend or result finer, coarser, of larger and of smaller range than the product.
 MIXED = [
     {"format": "fp16", "addend": "fp32", "result": "fp32"},
@@ -36,14 +36,14 @@ MIXED = [
 NAMES = ["-".join(map(str, case.values())) for case in MIXED]
 
 
-@pytest.mark.parametrize("name", ["e2m1", "e3m0", "e1m2", "e0m3"])
+@pytest.mark.parametrize("name", ["e2m1", "e3m0", "e1m2", "e0m3", "e2m1_fn", "e2m1_fnuz"])
 def test_every_triple_of_4_bits(name, tmp_path):
     codes = np.arange(16)
     hold("fma", tmp_path, {"format": name}, every(a=codes, b=codes, c=codes))
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("name", ["e2m1_ieee", "e2m1_fn", "e2m1_fnuz"])
+@pytest.mark.parametrize("name", ["e2m1_ieee"])
 def test_every_triple_in_every_rounding(name, rounding, tmp_path):
     codes = np.arange(16)
     case = {"format": name, "rounding": rounding}
@@ -78,7 +78,7 @@ def test_corners_and_random(name, tmp_path):
 
 @pytest.mark.parametrize("case", MIXED, ids=NAMES)
 def test_mixed_formats(case, tmp_path):
-    hold("fma", tmp_path, case, stimulus("fma", case, 4_000))
+    hold("fma", tmp_path, case, stimulus("fma", case, 3_000))
 
 
 @pytest.mark.deep
@@ -88,8 +88,9 @@ def test_many_random(name, tmp_path):
     hold("fma", tmp_path, case, stimulus("fma", case, 200_000, seed=5))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("name", ["fp16"])
+@pytest.mark.parametrize("name", ["fp16", "e4m3_fnuz"])
 def test_roundings(name, rounding, tmp_path):
     case = {"format": name, "rounding": rounding}
     hold("fma", tmp_path, case, stimulus("fma", case, 5_000, seed=2))
@@ -104,7 +105,7 @@ def near(fmt, rng, count):
     return np.where(rng.random(count) < 0.5, sparse, codes)
 
 
-@pytest.mark.parametrize("name", ["fp16", "bf16", "e5m2", "fp32"])
+@pytest.mark.parametrize("name", ["fp16", "e5m2", "fp32"])
 def test_cancellation(name, tmp_path):
     """The addend is close to minus the product, or the subnormal beside it."""
     fmt = parse(name)
