@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integer architectures of the bit-weight family and their kin, in emitted Verilog."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,13 @@ def test_booth_every_pair_of_codes(tmp_path: Path) -> None:
     ]
     compared, wrong = compare(pairs, tmp_path, "netlist")
     assert not wrong and compared > 2 * 65536, wrong
+
+
+@pytest.mark.parametrize(("arch", "rows"), [("booth", 2), ("shift-add", 3)])
+def test_booth_has_half_the_rows(arch: str, rows: int) -> None:
+    unit = discover()["pe"]
+    text, _ = emit(unit, unit.params(format="uint3", act="int8", arch=arch, core="dot"))
+    assert len(re.findall(r"^  (?:reg|wire) \[\d+:0\] \\?row\b", text, re.M)) == rows
 
 
 @pytest.mark.parametrize(

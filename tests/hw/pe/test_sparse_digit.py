@@ -65,10 +65,11 @@ def test_exact_cycles_of_a_stream(weight, act, columns, target):
     assert component.beats_per_cycle == 1 / (4 * component.count)
 
 
-def run_column(params, groups, weights):
+def run_column(params, groups, weights, clears=(0,)):
     """Return (sum of each column, cycles) of a bare column, driven as its docstring says.
 
-    ``groups`` holds four digits each, ``weights`` for each of them columns of four weights.
+    ``groups`` holds four digits each, ``weights`` for each of them columns of four weights. A new
+    sum starts with each group of ``clears``.
     """
     cell, columns, bits = SparseColumn(params), params.columns, params.weight_format.bits
     sums, spent = [], 0
@@ -84,7 +85,7 @@ def run_column(params, groups, weights):
             begins = ready and group + 1 < len(groups)
             digits = groups[group + 1] if begins else [1, 2, -1, -2]
             ctx.set(cell.start, int(begins))
-            ctx.set(cell.clr, int(not begins or group < 0))
+            ctx.set(cell.clr, int(not begins or group + 1 in clears))
             # -2 is the digit 2 of a negative value, -1 the digit 3 of a positive one.
             ctx.set(cell.code, pack([[3 if d == -1 else abs(d) for d in digits]], 8)[0])
             ctx.set(cell.sign, sum((d == -2) << k for k, d in enumerate(digits)))
@@ -121,9 +122,11 @@ def test_column(weight, low, high, target):
     weights = [[[rng.choice((low, high, rng.randint(low, high))) for _ in range(4)]
                 for _ in range(3)] for _ in groups]  # fmt: skip
     weights[1][0] = weights[2][0] = [low] * 4
-    sums, spent = run_column(params, groups, weights)
+    # What is before the last clear does not count, all that comes with it does.
+    groups[28:31] = [[1, -1, 2, 2], [0, 0, 0, 1], [2, 1, 0, 0]]
+    sums, spent = run_column(params, groups, weights, clears=(0, 10, 30))
     assert sums == [
-        sum(d * w for digits, all_w in zip(groups, weights, strict=True)
+        sum(d * w for digits, all_w in zip(groups[30:], weights[30:], strict=True)
             for d, w in zip(digits, all_w[column], strict=True))
         for column in range(3)
     ]  # fmt: skip
