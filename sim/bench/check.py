@@ -22,7 +22,7 @@ from sim.runner import SimulationError, simulate
 
 __all__ = ["Mismatch", "Pass", "Report", "check", "golden_of", "passes_for"]
 
-#: Cycles without any transfer, beyond the latency and the longest stall, that count as a deadlock.
+#: Cycles without a transfer that are a deadlock, beyond latency, time of a beat and longest stall.
 _PATIENCE = 64
 
 
@@ -201,7 +201,7 @@ def _job(
         ],
         "results": {},
         "quiet": 8 + 2 * latency if manifest["streams"] else 0,
-        "patience": _PATIENCE + latency,
+        "patience": _PATIENCE + latency + (int(np.ceil(1 / rate)) if rate else 0),
         "passes": [
             {
                 "source": p.source,

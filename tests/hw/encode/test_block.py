@@ -152,7 +152,7 @@ CASES: dict[str, dict[str, Any]] = {
     "nvfp4": {"block": "nvfp4", "size": 3, "tensor_scale": True},
     "olive": {"block": "olive4", "size": 4},
     "bitmod4": {"block": "bitmod4", "size": 4, "source": "int8"},
-    "bitmod3": {"block": "bitmod3", "size": 5},
+    "bitmod3": {"block": "bitmod3", "size": 12},
     "razer_w": {"block": "razer_w", "size": 3, "source": "int5"},
     "razer_a": {"block": "razer_a", "size": 4, "source": "int6"},
 }
