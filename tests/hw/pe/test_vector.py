@@ -22,8 +22,10 @@ def test_every_pair_of_codes(tmp_path):
     assert not wrong and compared > 2 * 65536, wrong
 
 
-@pytest.mark.parametrize("target", ["gates", "xcup"])
-@pytest.mark.parametrize(("weight", "act"), [("int8", "int8"), ("sm4", "uint8"), ("int4", "int4")])
+@pytest.mark.parametrize(
+    ("weight", "act", "target"),
+    [("int8", "int8", "gates"), ("sm4", "uint8", "xcup"), ("int4", "int4", "gates")],
+)
 def test_tile_of_extremes(weight, act, target, tmp_path):
     """Sixteen lanes, each at an extreme or at random: the trees are as wide as they must be."""
     params = PEParams(format=weight, act=act, arch="vector", lanes=16, core="dot", target=target)
