@@ -202,6 +202,6 @@ def test_wrong_parameters(given, message):
 @pytest.mark.deep
 def test_rules_of_transfer_of_a_serial_block(tmp_path):
     unit = discover()["block-quantize"]
-    params = unit.params(block="bitmod3", size=2, source="int4")
+    params = unit.params(block="razer_a", size=1, source="int3")
     proof = prove(*emit(unit, params), tmp_path)
     assert proof.proved and not proof.left_out, proof.refuted
