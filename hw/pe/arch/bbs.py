@@ -38,6 +38,7 @@ ARCH = Arch(
     flow=(("a", "column of w"), ("scheduler", "sum of a"), ("4 of 8 activations",),
           ("shift, constant",), ("accumulator@",)),
     options=("zero_columns",),
+    typical={"lanes": 16, "zero_columns": 4},
     cores=("stream",),
     golden="sim.golden.pe.bbs",
     cases=({"format": "int8", "lanes": 16, "zero_columns": 5, "max_k": 48},),

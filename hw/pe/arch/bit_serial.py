@@ -52,6 +52,7 @@ ARCH = Arch(
     flow=(("a", "w"), ("decode a", "term of w"), ("shift, sign",), ("Dadda tree",),
           ("accumulator@",), ("times s*",)),
     options=("mode", "scale"),
+    typical={"lanes": 4},
     cores=("stream",),
     golden="sim.golden.pe.bit_serial",
     cases=(

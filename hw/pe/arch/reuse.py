@@ -36,6 +36,7 @@ ARCH = Arch(
     flow=(("a", "w"), ("magnitude, sign",), ("table of products*", "serial multiplier*"),
           ("negate",), ("ring of sums@",)),
     options=("columns",),
+    typical={"columns": 16},
     cores=("stream",),
     golden="sim.golden.pe.reuse",
     cases=({"format": "int2", "act": "int2", "max_k": 2},),

@@ -32,6 +32,7 @@ ARCH = Arch(
     flow=(("a", "w"), ("EN-T digits*",), ("sparse encoder",), ("row 0, ±w, ±2w*",),
           ("sum and carries@",), ("adder*",)),
     options=("columns",),
+    typical={"lanes": 4, "columns": 8},
     cores=("stream", "accumulate"),
     cases=({"format": "int2", "act": "int2", "lanes": 4, "max_k": 8},
            {"format": "int4", "lanes": 4, "columns": 2, "core": "accumulate"}),

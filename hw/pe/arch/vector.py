@@ -30,5 +30,6 @@ ARCH = Arch(
     flow=(("a", "w"), ("EN-T digits of a",), ("rows 0, ±w, ±2w",), ("a tree per digit weight",),
           ("shift, add",), ("accumulator@",)),
     options=("columns",),
+    typical={"lanes": 16},
     cases=({"format": "int2", "act": "int2", "lanes": 2, "max_k": 8},),
 )  # fmt: skip
