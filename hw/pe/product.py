@@ -11,6 +11,9 @@ from hw.pe.decode import Operand
 
 __all__ = ["add_product", "product_word"]
 
+#: Widest product of two significands that look-up tables hold without a carry chain.
+TABLE = 4
+
 #: Most places of a shift that gates select one-hot.
 PLACES = 5
 
@@ -114,7 +117,8 @@ def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool) -> 
         if len(single) == 1 and not single.shape().signed:
             word = Cat(other) & single.replicate(len(other))
             return word.as_signed() if other.shape().signed else word
-    heap = BitHeap(m, len(weight) + len(act), carry_chains)
+    width = len(weight) + len(act)
+    heap = BitHeap(m, width, carry_chains and width > TABLE)
     _add_rows(m, heap, weight, act, None)
     total = heap.total()
     return total if is_signed else total.as_unsigned()
