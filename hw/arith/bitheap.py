@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of many addends: collect them column by column, compress, add once."""
+"""Sums of many addends: collect them column by column, compress, add."""
 
 from amaranth.hdl import Cat, Const, Module, Value
 
 from hw.arith.chains import Addend, chained_sum
+from hw.arith.columns import column_sum
 from hw.arith.wires import wire
 
 __all__ = ["BitHeap"]
+
+#: Widest sum whose carries ripple. Above it, synthesis chooses the adder: more area, less time.
+RIPPLE = 45
 
 
 class BitHeap:
@@ -22,7 +26,7 @@ class BitHeap:
     width : int
         Bits of the sum.
     carry_chains : bool
-        Add with the carry chains of an FPGA, instead of compressors and one adder.
+        Add with the carry chains of an FPGA, instead of full adders.
 
     Source: Dadda, "Some schemes for parallel multipliers" (1965), for the column heights.
     """
@@ -44,6 +48,21 @@ class BitHeap:
 
     def compress(self) -> tuple[Value, Value]:
         """Return two words whose sum modulo ``2**width`` is the sum of all addends."""
+        columns, constant = self._columns()
+        for position in range(self.width):
+            if constant >> position & 1:
+                columns[position].append(Const(1, 1))
+        heights = [2]
+        while heights[-1] < max(map(len, columns), default=0):
+            heights.append(heights[-1] * 3 // 2)
+        for target in reversed(heights[:-1]):
+            columns = self._stage(columns, target)
+        zero = Const(0, 1)
+        words = [Cat(c[k] if len(c) > k else zero for c in columns) for k in (0, 1)]
+        return words[0], words[1]
+
+    def _columns(self) -> tuple[list[list[Value]], int]:
+        """Return the bits of all addends by weight, and the sum of all constants."""
         columns: list[list[Value]] = [[] for _ in range(self.width)]
         constant = self._constant
         for addend in self._addends:
@@ -57,22 +76,15 @@ class BitHeap:
             for place, bit in places:
                 if place < self.width:
                     columns[place].append(bit)
-        for position in range(self.width):
-            if constant >> position & 1:
-                columns[position].append(Const(1, 1))
-        heights = [2]
-        while heights[-1] < max(map(len, columns), default=0):
-            heights.append(heights[-1] * 3 // 2)
-        for target in reversed(heights[:-1]):
-            columns = self._stage(columns, target)
-        zero = Const(0, 1)
-        words = [Cat(c[k] if len(c) > k else zero for c in columns) for k in (0, 1)]
-        return words[0], words[1]
+        return columns, constant
 
     def total(self) -> Value:
         """Return the sum as a signed word of ``width`` bits."""
         if self.carry_chains:
             return chained_sum(self._m, self.width, self._addends, self._constant)
+        if self.width <= RIPPLE:
+            total = column_sum(self._m, *self._columns())
+            return wire(self._m, total.as_signed(), "total")
         first, second = self.compress()
         return wire(self._m, (first + second)[: self.width].as_signed(), "total")
 

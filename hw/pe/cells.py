@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bare datapaths of the processing element: what arrays instantiate and reports measure."""
 
+from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, ResetSignal, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.bitheap import BitHeap
+from hw.arith.wideheap import WideHeap
+from hw.arith.wires import wire
 from hw.cell import Cell
 from hw.pe.decode import Operand, decode, label_of
 from hw.pe.params import PEParams
@@ -34,6 +37,14 @@ def _operands(m: Module, params: PEParams, a: Value, w: Value) -> list[tuple[Ope
         )
         for lane in range(params.lanes)
     ]
+
+
+def _masked(m: Module, operand: Operand, taken: Value) -> Operand:
+    """Return the operand where ``taken`` is 1, else zero."""
+    whole = operand.significand
+    bits = Cat(whole) & taken.replicate(len(whole))
+    masked = wire(m, bits.as_signed() if whole.shape().signed else bits, "masked")
+    return replace(operand, significand=masked)
 
 
 def _any_nan(lanes: list[tuple[Operand, Operand]]) -> Value:
@@ -138,8 +149,13 @@ class Accumulate(Cell):
             lanes = [(self._held(m, w, 0), self._held(m, a, 0)) for w, a in lanes]
             nan = self._register(m, nan, 0)
 
-        width = params.dot_width if stages or params.carry_chains else params.acc_width
-        heap = BitHeap(m, width, params.carry_chains)
+        reset = ResetSignal(allow_reset_less=True)
+        taken = wire(m, self.en[-1] & ~reset, "taken")
+        if params.carry_chains or stages:
+            heap = BitHeap(m, params.dot_width, params.carry_chains)
+        else:
+            heap = self._next(m, reset)
+            lanes = [(_masked(m, w, taken), a) for w, a in lanes]
         if stages >= 2:
             for weight, act in lanes:
                 word = product_word(m, weight, act, arch, params.max_product, params.carry_chains)
@@ -148,21 +164,34 @@ class Accumulate(Cell):
         else:
             for weight, act in lanes:
                 add_product(m, heap, weight, act, arch, params.max_product)
-        kept = self.acc & (~self.clr).replicate(params.acc_width)
         if stages >= 1:
             beat = self._register(m, heap.total(), stages - 1)
             nan = self._register(m, nan, stages - 1)
-            total = kept.as_signed() + beat
         elif params.carry_chains:
-            total = heap.total() + kept.as_signed()
-        else:
-            heap.add(kept)
-            total = heap.total()
-        with m.If(self.en[-1]):
-            m.d.sync += self.acc.eq(total)
-            if params.has_nan:
+            beat = heap.total()
+        if params.has_nan:
+            with m.If(self.en[-1]):
                 m.d.sync += self.nan.eq(self.nan & ~self.clr | nan)
+        if params.carry_chains:
+            kept = self.acc & (~self.clr).replicate(params.acc_width)
+            with m.If(self.en[-1]):
+                m.d.sync += self.acc.eq(kept.as_signed() + beat)
+            return m
+        if stages:
+            heap = self._next(m, reset)
+            heap.add((Cat(beat) & taken.replicate(len(beat))).as_signed())
+        # With neither product nor clear the sum stays: flip-flops need no enable and no reset.
+        held = Signal(signed(params.acc_width), reset_less=True)
+        m.d.sync += held.eq(heap.total())
+        m.d.comb += self.acc.eq(held)
         return m
+
+    def _next(self, m: Module, reset: Value) -> WideHeap:
+        """Return a heap of what the accumulator keeps, for the products of a beat to be added."""
+        params = self.params
+        drop = wire(m, reset | self.en[-1] & self.clr, "drop")
+        kept = Cat(self.acc) & (~drop).replicate(params.acc_width)
+        return WideHeap(m, kept, params.max_product * params.lanes)
 
     def _register(self, m: Module, value: Value, stage: int) -> Signal:
         """Return ``value`` as it was when the beat entered ``stage``."""
@@ -173,9 +202,15 @@ class Accumulate(Cell):
 
     def _held(self, m: Module, operand: Operand, stage: int) -> Operand:
         """Return the registered fields of an operand; its ``nan`` goes its own way."""
-        parts = {
+        held = {
             name: None if value is None else self._register(m, value, stage)
             for name, value in (("shift", operand.shift), ("negative", operand.negative))
         }
         significand = self._register(m, operand.significand, stage)
-        return Operand(significand, **parts, fraction=operand.fraction)
+        return replace(
+            operand,
+            significand=significand,
+            shift=held["shift"],
+            negative=held["negative"],
+            nan=None,
+        )

@@ -54,6 +54,7 @@ class Operand:
     negative: Value | None = None
     nan: Value | None = None
     fraction: int = 0
+    top: int = 0  #: Largest shift.
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,15 @@ class _Shape:
     """Widths of the fields that a format decodes to; 0 where there is no such field."""
 
     significand: int
-    shift: int
+    top: int  #: Largest shift.
     negative: bool
     nan: bool
     fraction: int = 0
     signed: bool = False
+
+    @property
+    def shift(self) -> int:
+        return self.top.bit_length()
 
 
 def label_of(fmt: Format) -> str:
@@ -180,7 +185,7 @@ class Decoder(Cell):
     def operand(self) -> Operand:
         """The outputs as an operand."""
         found = {n: getattr(self, n, None) for n in ("shift", "negative", "nan")}
-        return Operand(self.significand, **found, fraction=self.shape.fraction)
+        return Operand(self.significand, **found, fraction=self.shape.fraction, top=self.shape.top)
 
     def body(self, platform: Any) -> Module:
         m = Module()
@@ -199,7 +204,7 @@ def _shape(fmt: Format, window: Window | None) -> _Shape:
             odd, shifts = factored
             return _Shape(
                 max(odd).bit_length(),
-                max(shifts).bit_length(),
+                max(shifts),
                 min(table) < 0,
                 fmt.nonfinite,
             )
@@ -211,22 +216,22 @@ def _shape(fmt: Format, window: Window | None) -> _Shape:
     if isinstance(fmt, FloatFormat):
         hidden = 1 if fmt.exp_bits else 0
         if window:
-            shift = (window.high - window.low - 1).bit_length()
-            return _Shape(fmt.man_bits + 1, shift, fmt.has_sign, True, fmt.man_bits)
+            top = window.high - window.low - 1
+            return _Shape(fmt.man_bits + 1, top, fmt.has_sign, True, fmt.man_bits)
         top = (fmt.max_code >> fmt.man_bits) - 1 if hidden else 0
         return _Shape(
             fmt.man_bits + hidden,
-            max(top, 0).bit_length(),
+            max(top, 0),
             fmt.has_sign,
             fmt.nonfinite,
         )
     if isinstance(fmt, PositFormat):
         spare = max(fmt.bits - 3 - fmt.es, 0)
-        top = (2 * (fmt.bits - 2) << fmt.es).bit_length()
+        top = 2 * (fmt.bits - 2) << fmt.es
         return _Shape(spare + 1, top, True, True, spare)
     if isinstance(fmt, PowerFormat):
         top = fmt.max_int.bit_length() - 1
-        return _Shape(1, top.bit_length(), fmt.has_sign, fmt.has_nan)
+        return _Shape(1, top, fmt.has_sign, fmt.has_nan)
     assert isinstance(fmt, IntFormat)
     return _Shape(fmt.bits - 1, 0, True, False)
 

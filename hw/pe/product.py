@@ -4,11 +4,18 @@
 from amaranth.hdl import Cat, Const, Module, Value
 
 from hw.arith.bitheap import BitHeap
-from hw.arith.recode import Digit, booth_digits, multiple, plain_digits
+from hw.arith.recode import Digit, booth_digits, multiple, plain_digits, signed_multiple
+from hw.arith.select import lines, lines_of_sum, shifted
 from hw.arith.wires import wire
 from hw.pe.decode import Operand
 
 __all__ = ["add_product", "product_word"]
+
+#: Widest product of two significands that look-up tables hold without a carry chain.
+TABLE = 4
+
+#: Most places of a shift that gates select one-hot.
+PLACES = 5
 
 
 def _digits(m: Module, value: Value, negative: Value | None, arch: str) -> list[Digit]:
@@ -40,8 +47,8 @@ def add_product(
     negative = _either(weight.negative, act.negative)
     if negative is not None:
         negative = wire(m, negative, "negative")
-    shifted = weight.shift is not None or act.shift is not None
-    if arch != "multiply" and not shifted:
+    has_shift = weight.shift is not None or act.shift is not None
+    if arch != "multiply" and not has_shift:
         _add_rows(m, heap, weight.significand, act.significand, negative, arch)
         return
     if arch == "multiply":
@@ -49,9 +56,9 @@ def add_product(
     else:
         word = _resolved_rows(m, weight.significand, act.significand, heap.carry_chains, arch)
     is_signed = word.shape().signed
-    if shifted:
-        by = wire(m, _sum(weight.shift, act.shift), "shift")
-        word = (word << by)[weight.fraction + act.fraction :]
+    if has_shift:
+        word = _shifted(m, word, weight, act, heap.carry_chains)
+        word = word[weight.fraction + act.fraction :]
     width = max_product.bit_length() + is_signed
     if len(word) > width:
         word = word[:width]
@@ -78,6 +85,13 @@ def product_word(
     return heap.total()
 
 
+def _shifted(m: Module, word: Value, weight: Operand, act: Operand, carry_chains: bool) -> Value:
+    if carry_chains or weight.top + act.top >= PLACES:
+        return word << wire(m, _sum(weight.shift, act.shift), "shift")
+    either = [lines(m, o.shift, o.top) for o in (weight, act) if o.shift is not None]
+    return shifted(word, either[0] if len(either) == 1 else lines_of_sum(m, *either))
+
+
 def _sum(first: Value | None, second: Value | None) -> Value:
     if first is None or second is None:
         value = second if first is None else first
@@ -92,7 +106,10 @@ def _add_rows(
     # The operand with fewer digits selects multiples of the other.
     multiplier, multiplicand = (weight, act) if len(weight) <= len(act) else (act, weight)
     for digit in _digits(m, multiplier, negative, arch):
-        row, carry = multiple(digit, multiplicand)
+        if digit.two is None and digit.negative is not None and not heap.carry_chains:
+            row, carry = signed_multiple(m, digit, wire(m, multiplicand, "multiplicand"))
+        else:
+            row, carry = multiple(digit, multiplicand)
         heap.add(row, digit.weight, carry)
 
 
@@ -103,7 +120,8 @@ def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool, arc
         if len(single) == 1 and not single.shape().signed:
             word = Cat(other) & single.replicate(len(other))
             return word.as_signed() if other.shape().signed else word
-    heap = BitHeap(m, len(weight) + len(act), carry_chains)
+    width = len(weight) + len(act)
+    heap = BitHeap(m, width, carry_chains and width > TABLE)
     _add_rows(m, heap, weight, act, None, arch)
     total = heap.total()
     return total if is_signed else total.as_unsigned()

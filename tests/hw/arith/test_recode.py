@@ -5,7 +5,16 @@ import pytest
 from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
-from hw.arith.recode import booth_digits, digits_of, lookup, multiple, plain_digits, radix4
+from hw.arith.recode import (
+    Digit,
+    booth_digits,
+    digits_of,
+    lookup,
+    multiple,
+    plain_digits,
+    radix4,
+    signed_multiple,
+)
 
 
 def values_of(shape):
@@ -100,3 +109,13 @@ def test_multiple(kind, multiplier):
                 total += next(bits) << digit.weight
                 total += (0 if carry is None else next(bits)) << digit.weight
             assert total == factor * value
+
+
+@pytest.mark.parametrize("kind", [signed(3), unsigned(3)])
+def test_signed_multiple(kind):
+    for value in values_of(kind):
+        m, code = Module(), Signal(2)
+        fixed = Signal(kind, init=value)
+        row, carry = signed_multiple(m, Digit(0, code[0], None, code[1]), fixed)
+        sums = [sum(row) for row in evaluate(m, code, range(4), [row, carry])]
+        assert sums == [0, value, 0, -value]

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from gen.emit import emit
@@ -121,7 +122,7 @@ def test_accumulate_holds_without_enable_and_resets():
     seen = []
 
     async def bench(ctx):
-        for en, clr, a, w in ((1, 1, 3, 2), (0, 0, 9, 7), (1, 0, 5, 1), (1, 1, 4, 4)):
+        for en, clr, a, w in ((1, 1, 3, 2), (0, 1, 9, 7), (1, 0, 5, 1), (1, 1, 4, 4)):
             ctx.set(cell.en, en)
             ctx.set(cell.clr, clr)
             ctx.set(cell.a, a)
@@ -134,6 +135,41 @@ def test_accumulate_holds_without_enable_and_resets():
     sim.add_testbench(bench)
     sim.run()
     assert seen == [6, 6, 11, 16]
+
+
+@pytest.mark.parametrize("target", ["gates", "xcup"])
+@pytest.mark.parametrize("weight", ["int4", "sm2", "e2m1"])
+def test_accumulate_under_any_controls(weight, target):
+    """Enable, clear and reset in any combination, of several lanes."""
+    rng = random.Random(weight)
+    cell = Accumulate(PEParams(format=weight, core="accumulate", lanes=2, target=target))
+    table, _ = formats.decode(parse(weight), np.arange(1 << parse(weight).bits))
+    m, domain = Module(), ClockDomain("sync")
+    m.domains.sync, m.submodules.cell = domain, cell
+
+    async def bench(ctx):
+        expected = 0
+        for _ in range(400):
+            en, clr, rst = (int(rng.random() < p) for p in (0.7, 0.2, 0.05))
+            w = [rng.randrange(len(table)) for _ in range(2)]
+            a = [rng.choice((-128, 127, rng.randrange(-128, 128))) for _ in range(2)]
+            ctx.set(cell.a, (a[0] & 255) | (a[1] & 255) << 8)
+            ctx.set(cell.w, w[0] | w[1] << parse(weight).bits)
+            ctx.set(cell.en, en)
+            ctx.set(cell.clr, clr)
+            ctx.set(domain.rst, rst)
+            await ctx.tick()
+            if rst:
+                expected = 0
+            elif en:
+                beat = sum(int(table[c]) * x for c, x in zip(w, a, strict=True))
+                expected = beat + (0 if clr else expected)
+            assert ctx.get(cell.acc) == expected
+
+    sim = Simulator(m)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
 
 
 @pytest.mark.parametrize("weight", [n for n in CATALOGUE if parse(n).bits <= 8])
