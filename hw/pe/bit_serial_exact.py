@@ -133,7 +133,7 @@ class BitSerialExact(Cell):
             word = bits.as_signed() if act.significand.shape().signed else bits
             shifted = wire(m, word << term.exp, "term")
             negative = term.negative if act.negative is None else term.negative ^ act.negative
-            row = Operand(shifted, act.shift, negative, fraction=act.fraction)
+            row = Operand(shifted, act.shift, negative, fraction=act.fraction, top=act.top)
             add_product(m, heap, Operand(Const(1, 1)), row, "shift-add", reach)
         beat = heap.total()
         if isinstance(params.weight_format, FloatFormat):

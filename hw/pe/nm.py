@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -128,6 +129,4 @@ def _gated(m: Module, operand: Operand, enable: Value) -> Operand:
     kept: Value = Cat(operand.significand) & enable.replicate(len(operand.significand))
     if operand.significand.shape().signed:
         kept = kept.as_signed()
-    return Operand(
-        wire(m, kept, "gated"), operand.shift, operand.negative, operand.nan, operand.fraction
-    )
+    return replace(operand, significand=wire(m, kept, "gated"))

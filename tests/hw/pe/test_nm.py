@@ -80,6 +80,7 @@ CASES = {
     "2:8": {"format": "e2m1", "act": "e4m3", "lanes": 4, "pipeline": 2, "max_k": 64},
     "3:8": {"format": "int8", "lanes": 6, "pipeline": 1, "target": "xcup"},
     "1:2": {"format": "bipolar2", "act": "fp16", "lanes": 3},
+    "1:4": {"format": "e4m3", "act": "e5m2", "lanes": 2, "max_k": 16},
     "4:16": {"format": "nf4", "lanes": 4, "acc_bits": 40},
 }
 
