@@ -85,7 +85,7 @@ def product_word(
 
 
 def _shifted(m: Module, word: Value, weight: Operand, act: Operand, carry_chains: bool) -> Value:
-    if carry_chains and len(word) > TABLE or weight.top + act.top >= PLACES:
+    if (carry_chains and len(word) > TABLE) or weight.top + act.top >= PLACES:
         return word << wire(m, _sum(weight.shift, act.shift), "shift")
     either = [lines(m, o.shift, o.top) for o in (weight, act) if o.shift is not None]
     return shifted(word, either[0] if len(either) == 1 else lines_of_sum(m, *either))
