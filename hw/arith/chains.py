@@ -3,13 +3,16 @@
 
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 
 __all__ = ["Addend", "chained_sum"]
 
 #: Words that are added one after another before the sums meet in a tree. Each such adder takes
 #: its word's logic into its own look-up tables; longer chains save a few more, and wait longer.
 CHAIN = 4
+
+#: Most addends whose signs are extended. The signs of more meet in one constant.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,18 @@ class _Term:
 
 def chained_sum(m: Module, width: int, addends: list[Addend], constant: int = 0) -> Value:
     """Return the sum of ``addends`` and ``constant`` modulo ``2**width``, as a signed word."""
-    terms = [_Term.of(a) for a in addends]
+    terms = []
+    for addend in addends:
+        word = addend.word
+        if word.shape().signed and len(addends) > FEW:
+            # The sign s as 1 - s: where nothing is extended, carries pass without a look-up table.
+            word = Cat(word[:-1], ~word[-1])
+            constant -= 1 << addend.weight + len(word) - 1
+        terms.append(_Term.of(replace(addend, word=word)))
     if constant or not terms:
         bits = constant.bit_length() + 1
         number = Signal(signed(bits), init=constant, name="constant")
-        terms.append(_Term(Addend(number), constant, constant))
+        terms.insert(0, _Term(Addend(number), constant, constant))
     spare: list[tuple[int, Value]] = []
     chains = []
     for start in range(0, len(terms), CHAIN):
@@ -92,11 +102,11 @@ def _add(m: Module, width: int, total: _Term, term: _Term, spare: list[tuple[int
     low, high = low + (term.low << skipped), high + (term.high << skipped)
     bits = max((-low - 1).bit_length() if low < 0 else 0, high.bit_length()) + 1
     bits = min(bits, width - base)
-    upper = before[skipped:].as_signed()
-    added = upper + word
-    if carry is not None:
-        right = Cat(carry, word).as_signed() if word.shape().signed else Cat(carry, word)
-        added = (Cat(carry, upper).as_signed() + right)[1:].as_signed()
+    # A difference, for synthesis not to swap the operands: only the second one's logic goes into
+    # the look-up table before the carry chain. The carry goes in below the lowest bit.
+    given = word if word.shape().signed else Cat(word, Const(0, 1)).as_signed()
+    left = Cat(Const(0, 1) if carry is None else carry, before[skipped:]).as_signed()
+    added = (left - Cat(Const(1, 1), ~given).as_signed())[1:].as_signed()
     # Kept, so that synthesis does not rebuild the adders as a compressor tree.
     partial = Signal(signed(bits - skipped), name="partial", attrs={"keep": 1})
     m.d.comb += partial.eq(added)

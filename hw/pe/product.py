@@ -11,7 +11,7 @@ from hw.pe.decode import Operand
 
 __all__ = ["add_product", "product_word"]
 
-#: Widest product of two significands that look-up tables hold without a carry chain.
+#: Widest product of two significands for which an FPGA takes gates too: one table a bit of all.
 TABLE = 4
 
 #: Most places of a shift that gates select one-hot.
@@ -86,7 +86,7 @@ def product_word(
 
 
 def _shifted(m: Module, word: Value, weight: Operand, act: Operand, carry_chains: bool) -> Value:
-    if carry_chains or weight.top + act.top >= PLACES:
+    if (carry_chains and len(word) > TABLE) or weight.top + act.top >= PLACES:
         return word << wire(m, _sum(weight.shift, act.shift), "shift")
     either = [lines(m, o.shift, o.top) for o in (weight, act) if o.shift is not None]
     return shifted(word, either[0] if len(either) == 1 else lines_of_sum(m, *either))
@@ -122,6 +122,17 @@ def _resolved_rows(m: Module, weight: Value, act: Value, carry_chains: bool, arc
             return word.as_signed() if other.shape().signed else word
     width = len(weight) + len(act)
     heap = BitHeap(m, width, carry_chains and width > TABLE)
-    _add_rows(m, heap, weight, act, None, arch)
+    if arch != "booth" and heap.carry_chains and len(weight) == 2 and not weight.shape().signed:
+        _add_beside(m, heap, weight, act)
+    else:
+        _add_rows(m, heap, weight, act, None, arch)
     total = heap.total()
     return total if is_signed else total.as_unsigned()
+
+
+def _add_beside(m: Module, heap: BitHeap, weight: Value, act: Value) -> None:
+    """Add a product by 0, 1, 2 or 3 as once the other, which needs no logic, and -1 to 2 times."""
+    heap.add(act)
+    one, two = wire(m, ~weight[0], "one"), wire(m, weight.all(), "two")
+    row, carry = multiple(Digit(0, one, two, wire(m, ~weight.any(), "none")), act)
+    heap.add(row, carry=carry)
