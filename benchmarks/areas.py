@@ -28,8 +28,8 @@ WEIGHTS = (
 ).split()
 #: (activation, target) of each weight.
 PLACES = (*(("int8", target) for target in TARGETS), ("e4m3", "gates"), ("e4m3", "xcup"))
-#: Architectures of the plain accumulating cell: what ``auto`` may choose.
-ARCHS = ("multiply", "shift-add", "booth", "product-lut")
+#: What ``auto`` chooses from: the architectures that take every pair.
+ARCHS = ("multiply", "shift-add")
 
 
 def area_of(record: dict[str, Any]) -> float:
