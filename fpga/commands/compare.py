@@ -5,6 +5,7 @@ import argparse
 import concurrent.futures
 import itertools
 import json
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -125,7 +126,8 @@ def _measured(
     from fpga.compare import measure
 
     found = []
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as executor:
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn) as executor:
         futures = [executor.submit(measure, p, options, weights, seeds) for p in points]
         try:
             for number, (point, future) in enumerate(zip(points, futures, strict=True), 1):
