@@ -61,12 +61,12 @@ def test_ulx3s_bitstream_is_for_the_part_asked_for(part: str, tmp_path: Path) ->
 
 
 def test_too_big_a_design_says_what_there_is_too_little_of(tmp_path: Path, capsys) -> None:
-    options = "--part 12F --format int8 --lanes 40 --arch multiply --out".split()
+    options = "--part 12F --format int8 --lanes 48 --arch multiply --out".split()
     status = main("fpga", "", ["build", "--board", "ulx3s", *options, str(tmp_path)])
     out, err = capsys.readouterr()
     assert status == 1 and not out
     last = err.splitlines()[-1]
-    assert re.search(r"does not fit LFE5U-12F-6BG381C: it needs MULT18X18D 40 of 28$", last), last
+    assert re.search(r"does not fit LFE5U-12F-6BG381C: it needs MULT18X18D 48 of 28$", last), last
     assert not (tmp_path / "report.json").exists()
 
 

@@ -14,5 +14,5 @@ ARCH = Arch(
     build=plain,
     options=OPTIONS,
     flow=(("a", "w"), ("decode a", "decode w"), ("significand x significand",),
-          ("shift, sign",), ("Dadda tree",), ("accumulator@",)),
+          ("shift, sign",), ("adder tree",), ("accumulator@",)),
 )  # fmt: skip

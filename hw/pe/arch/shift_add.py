@@ -14,5 +14,5 @@ ARCH = Arch(
     build=plain,
     options=OPTIONS,
     flow=(("a", "w"), ("decode a", "digits of w"), ("rows 0, ±a, ±2a",),
-          ("Dadda tree or carry chains",), ("accumulator@",)),
+          ("adder tree or carry chains",), ("accumulator@",)),
 )  # fmt: skip
