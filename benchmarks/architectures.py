@@ -6,6 +6,7 @@
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from hw.pe.arch import NAMES, Arch, architecture
 from hw.pe.params import PEParams
@@ -125,6 +126,14 @@ def takes(arch: Arch, pair: tuple[str, str]) -> bool:
     return True
 
 
+def usual(arch: Arch) -> dict[str, Any]:
+    """Return the options of the page's example: a format pair only where the default is refused."""
+    pairs = [pair for pair in PAIRS.values() if takes(arch, pair)]
+    if not pairs or takes(arch, ("int4", "int8")):
+        return arch.typical
+    return {"format": pairs[0][0], "act": pairs[0][1], **arch.typical}
+
+
 def files() -> dict[Path, str]:
     """Return the page and the pictures: path below the repository -> text."""
     found = {}
@@ -141,8 +150,7 @@ def files() -> dict[Path, str]:
         found[image] = picture(arch)
         options = ", ".join(f"`--{name.replace('_', '-')}`" for name in arch.options)
         command = " ".join(
-            f"--{name.replace('_', '-')} {value}" if value is not True else f"--{name}"
-            for name, value in arch.typical.items()
+            f"--{name.replace('_', '-')} {value}" for name, value in usual(arch).items()
         )
         sections += [
             f"\n## {arch.name}\n",

@@ -2,10 +2,12 @@
 """House rules for every architecture: a new one is held to them the day its file appears."""
 
 import importlib
+import shlex
 
 import pytest
 
 from benchmarks.architectures import PAIRS, ROOT, files, picture, takes
+from gen.__main__ import main
 from gen.emit import emit
 from gen.unit import discover
 from hw.pe import arch as package
@@ -54,6 +56,18 @@ def test_pages_are_up_to_date() -> None:
         assert (ROOT / path).read_text(encoding="utf-8") == text, (
             f"{path} is stale; run: python -m benchmarks architectures"
         )
+
+
+def test_commands_of_the_pages_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever copies an example gets Verilog."""
+    pages = [ROOT / "README.md", *(ROOT / path for path in files() if path.suffix == ".md")]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    commands = [line for line in lines if line.startswith("python -m gen pe --arch")]
+    assert len(commands) > len(NAMES)
+    for command in commands:
+        status = main(shlex.split(command, comments=True)[3:])
+        out, err = capsys.readouterr()
+        assert status == 0 and "endmodule" in out, f"{command}: {err}"
 
 
 @pytest.mark.parametrize(
