@@ -39,7 +39,10 @@ def _pieces(name: str, direction: str, value: Any, **kind: Any) -> list[Port]:
 
 
 def flat_ports(component: wiring.Component) -> list[Port]:
-    """Return the ports of ``component``: streams as ``x_valid``, ``x_ready`` and ``x_<field>``."""
+    """Return the ports of ``component``: streams as ``x_valid``, ``x_ready`` and ``x_<field>``.
+
+    A stream with the field ``tdata`` gets the names of AXI4-Stream, ``x_tvalid`` and ``x_tready``.
+    """
     ports: list[Port] = []
     for name, member in component.signature.members.items():
         value, flow = getattr(component, name), member.flow
@@ -49,8 +52,11 @@ def flat_ports(component: wiring.Component) -> list[Port]:
         elif isinstance(member.signature, (stream.Signature, wiring.FlippedSignature)):
             struct = isinstance(value.payload, data.View)
             stem = name if struct else f"{name}_payload"
-            ports.append(Port(f"{name}_valid", direction, value.valid, stream=name, role="valid"))
-            ports.append(Port(f"{name}_ready", other, value.ready, stream=name, role="ready"))
+            t = "t" if struct and "tdata" in dict(value.payload.shape()) else ""  # AXI4-Stream
+            ports.append(
+                Port(f"{name}_{t}valid", direction, value.valid, stream=name, role="valid")
+            )
+            ports.append(Port(f"{name}_{t}ready", other, value.ready, stream=name, role="ready"))
             ports += _pieces(stem, direction, value.payload, stream=name, role="payload")
         else:
             raise TypeError(f"member {name!r}: only ports and streams can be made flat")

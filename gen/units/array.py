@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+import textwrap
+
+from gen.unit import Unit
+from hw.mpgemm.array import build
+from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.dataflow import NAMES, dataflow
+from hw.pe.params import ARCHS, TARGETS
+
+
+def _menu() -> str:
+    """Return a paragraph for each dataflow."""
+    lines = ["dataflows (--dataflow):"]
+    for name in NAMES:
+        flow = dataflow(name)
+        text = f"{flow.summary} ({flow.source}); {flow.cycles}"
+        lines.append(
+            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
+        )
+    return "\n".join(lines)
+
+
+UNIT = Unit(
+    name="array",
+    epilog=_menu(),
+    summary="array of processing elements: exact matrix products of any size over AXI4-Streams",
+    params=ArrayParams,
+    build=build,
+    golden="sim.golden.mpgemm.array",
+    help={
+        "dataflow": "what stays and what moves, see below",
+        "format": "weight format (`python -m gen formats` lists them), or a family such as int "
+        "with --bits (default: int4)",
+        "bits": "width of the weight; alone it picks that width's default format",
+        "act": "activation format",
+        "arch": "datapath of the cells, see `python -m gen pe --help`; csa keeps sums in two words "
+        "and resolves them at the edge",
+        "rows": "rows of the array",
+        "columns": "columns of the array",
+        "lanes": "products per cell and cycle",
+        "max_k": "longest dot product, in products; sizes the accumulators",
+        "acc_bits": "accumulator width (default: the least that never overflows)",
+        "pipeline": "register stages of a cell before its accumulator, 0 to 3",
+        "target": "what the logic is made for; the function is the same",
+        "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
+        "2^HIGH (default: -24:16 for bf16, none for others)",
+    },
+    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS},
+    cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),
+)

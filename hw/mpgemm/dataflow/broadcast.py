@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums stay; every row's activation and every column's weight reach all their cells at once."""
+
+from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.broadcast import Broadcast
+from hw.mpgemm.dataflow import Dataflow
+from hw.mpgemm.engine import Engine
+
+
+def _check(params: ArrayParams) -> None:
+    if params.lanes != 1:
+        raise ValueError(
+            f"lanes must be 1 with dataflow broadcast, not {params.lanes}; cube takes more"
+        )
+
+
+DATAFLOW = Dataflow(
+    name="broadcast",
+    summary="sums stay; a row's activation and a column's weight reach all their cells at once",
+    source="2D matrix of the bit-weight tensor engines, HPCA 2025",
+    cycles="K cycles a tile of rows x columns, at least `rows`",
+    when="For small arrays and short products: no cycles to fill or drain it.",
+    check=_check,
+    build=lambda params: Engine(params.shape, Broadcast(params)),
+    cases=({"format": "int2", "act": "int2", "rows": 2, "columns": 2, "max_k": 3},),
+)

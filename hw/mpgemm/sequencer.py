@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs to steps: what an engine computes next, and what happens to a job that is not right."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.wires import wire
+from hw.axi.axis import axis
+from hw.mpgemm.shape import Shape
+from hw.spec.gemm import JOB, JOB_BITS, error_code
+
+__all__ = ["Sequencer", "job_of", "tile_signature"]
+
+
+def job_of(word: Value) -> dict[str, Value]:
+    """Return the fields of a descriptor by their names."""
+    return {f.name: word[f.offset : f.offset + f.bits] for f in JOB}
+
+
+def tile_signature(shape: Shape) -> stream.Signature:
+    """Return the stream that tells the writer, tile by tile, what to make of the core's rows.
+
+    ``error``, where not 0, stands for no tile: the job ends with that code.
+    """
+    return stream.Signature(
+        data.StructLayout(
+            {
+                "rows": range(shape.rows + 1),
+                "columns": range(shape.columns + 1),
+                "last": 1,
+                "error": 4,
+            }
+        )
+    )
+
+
+class Sequencer(wiring.Component):
+    """Pair activations with weights, step by step, tile by tile, for sums that stay in place.
+
+    Parameters
+    ----------
+    shape : :class:`~hw.mpgemm.shape.Shape`
+
+    Members
+    -------
+    job : ``In(axis(64, last=False))``
+        Descriptors, see :mod:`hw.spec.gemm`.
+    act, wgt : ``In(axis(...))``
+        One packet for each job. A beat of ``act`` is used with ``beats`` beats of ``wgt``.
+    step : ``Out(stream.Signature({act, wgt, first, last[, low, high]}))``
+        ``first`` starts the sums of a tile, ``last`` ends them; ``low`` and ``high`` mark the first
+        and the last beat of weights of one beat of activations. Lanes beyond K hold zeros.
+    tile : ``Out(tile_signature(shape))``
+        With the last step of a tile, and once for a job that fails.
+
+    Timing
+    ------
+    One step per cycle; a job that follows another loses one cycle. ``act.ready`` and
+    ``wgt.ready`` follow each other's valid and ``step.ready`` combinationally.
+    """
+
+    def __init__(self, shape: Shape):
+        self.shape = shape
+        step: dict[str, Any] = {
+            "act": unsigned(shape.act_bits),
+            "wgt": unsigned(shape.wgt_bits),
+            "first": 1,
+            "last": 1,
+        }
+        if shape.beats > 1:
+            step |= {"low": 1, "high": 1}
+        super().__init__(
+            {
+                "job": In(axis(JOB_BITS, last=False)),
+                "act": In(axis(shape.act_bits)),
+                "wgt": In(axis(shape.wgt_bits)),
+                "step": Out(stream.Signature(data.StructLayout(step))),
+                "tile": Out(tile_signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, shape = Module(), self.shape
+        act, wgt, step, tile = self.act, self.wgt, self.step, self.tile
+
+        size_n, size_k = Signal(16), Signal(16)
+        left_m, left_n, left_k = Signal(16), Signal(16), Signal(16)
+        code = Signal(4)
+        drops_act, drops_wgt = Signal(), Signal()
+        first = Signal()
+
+        closes_k = wire(m, left_k <= shape.depth, "closes_k")
+        closes_n = wire(m, left_n <= shape.columns, "closes_n")
+        closes_m = wire(m, left_m <= shape.rows, "closes_m")
+        low, high = self._planes(m)
+        closes_tile = wire(m, closes_k & high, "closes_tile")
+        closes_job = wire(m, closes_tile & closes_n & closes_m, "closes_job")
+        pair = wire(m, act.valid & wgt.valid, "pair")
+        act_fault = wire(m, high & (act.payload.tlast != closes_job), "act_fault")
+        wgt_fault = wire(m, wgt.payload.tlast != closes_job, "wgt_fault")
+        fault = wire(m, act_fault | wgt_fault, "fault")
+
+        m.d.comb += [
+            step.payload.act.eq(self._masked(m, act.payload.tdata, left_k)),
+            step.payload.wgt.eq(wgt.payload.tdata),
+            step.payload.first.eq(first & low),
+            step.payload.last.eq(closes_tile),
+            tile.payload.rows.eq(Mux(closes_m, left_m, shape.rows)),
+            tile.payload.columns.eq(Mux(closes_n, left_n, shape.columns)),
+            tile.payload.last.eq(closes_job),
+        ]
+        if shape.beats > 1:
+            m.d.comb += [step.payload.low.eq(low), step.payload.high.eq(high)]
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.job.ready.eq(1)
+                job = job_of(self.job.payload.tdata)
+                wrong = wire(m, self._judged(job), "wrong")
+                m.d.sync += [
+                    size_n.eq(job["n"]),
+                    size_k.eq(job["k"]),
+                    left_m.eq(job["m"]),
+                    left_n.eq(job["n"]),
+                    left_k.eq(job["k"]),
+                    code.eq(wrong),
+                    drops_act.eq(1),
+                    drops_wgt.eq(1),
+                    first.eq(1),
+                ]
+                if shape.beats > 1:
+                    m.d.sync += self._beats_of(job)
+                with m.If(self.job.valid):
+                    with m.If(wrong.any()):
+                        m.next = "DROP"
+                    with m.Else():
+                        m.next = "RUN"
+            with m.State("RUN"):
+                can = wire(m, pair & ~fault & (~closes_tile | tile.ready), "can")
+                taken = wire(m, can & step.ready, "taken")
+                m.d.comb += [
+                    step.valid.eq(can),
+                    tile.valid.eq(pair & ~fault & closes_tile & step.ready),
+                    act.ready.eq((taken | pair & fault) & high),
+                    wgt.ready.eq(taken | pair & fault),
+                ]
+                with m.If(taken & high):
+                    m.d.sync += [left_k.eq(left_k - shape.depth), first.eq(0)]
+                    with m.If(closes_k):
+                        m.d.sync += [left_k.eq(size_k), first.eq(1)]
+                        m.d.sync += left_n.eq(left_n - shape.columns)
+                        with m.If(closes_n):
+                            m.d.sync += [left_n.eq(size_n), left_m.eq(left_m - shape.rows)]
+                with m.If(taken & closes_job):
+                    m.next = "IDLE"
+                with m.If(pair & fault):
+                    early = act_fault & act.payload.tlast
+                    names = ("activations end early", "activations end late",
+                             "weights end early", "weights end late")  # fmt: skip
+                    kinds = [error_code(name) for name in names]
+                    weights = Mux(wgt.payload.tlast, kinds[2], kinds[3])
+                    m.d.sync += [
+                        code.eq(Mux(early, kinds[0], Mux(act_fault, kinds[1], weights))),
+                        drops_act.eq(~(high & act.payload.tlast)),
+                        drops_wgt.eq(~wgt.payload.tlast),
+                    ]
+                    m.next = "DROP"
+            with m.State("DROP"):
+                m.d.comb += [act.ready.eq(drops_act), wgt.ready.eq(drops_wgt)]
+                for source, drops in ((act, drops_act), (wgt, drops_wgt)):
+                    with m.If(source.valid & source.payload.tlast):
+                        m.d.sync += drops.eq(0)
+                with m.If(~drops_act & ~drops_wgt):
+                    m.d.comb += [tile.valid.eq(1), tile.payload.error.eq(code)]
+                    with m.If(tile.ready):
+                        m.next = "IDLE"
+        return m
+
+    def _planes(self, m: Module) -> tuple[Value, Value]:
+        """Return whether this beat of weights is the first, and the last, of its step."""
+        beats = self.shape.beats
+        if beats == 1:
+            return Const(1, 1), Const(1, 1)
+        self._size = Signal(range(beats), name="size_beats")  # beats of a step, less one
+        left = Signal(range(beats), name="left_beats")
+        self._left = left
+        low, high = wire(m, left == self._size, "low"), wire(m, ~left.any(), "high")
+        with m.If(self.wgt.valid & self.wgt.ready):
+            m.d.sync += left.eq(Mux(high, self._size, left - 1))
+        return low, high
+
+    def _beats_of(self, job: dict[str, Value]) -> list[Any]:
+        """Return what sets the beats of a step for the planes that the job asks for."""
+        shape = self.shape
+        planes = Mux(job["bits"].any(), job["bits"], shape.planes)
+        less = ((planes - 1) // shape.planes_per_beat)[: len(self._size)]
+        return [self._size.eq(less), self._left.eq(less)]
+
+    def _judged(self, job: dict[str, Value]) -> Value:
+        """Return the error code of a descriptor, 0 for none."""
+        shape = self.shape
+        most = shape.planes if shape.beats > 1 else 0
+        odd = job["reserved"].any() | (job["bits"] > most)
+        zero = ~job["m"].any() | ~job["n"].any() | ~job["k"].any()
+        deep = job["k"] > shape.max_k if shape.max_k < 1 << 16 else Const(0, 1)
+        codes = [error_code(n) for n in ("zero size", "k above max_k", "unsupported mode")]
+        return Mux(zero, codes[0], Mux(deep, codes[1], Mux(odd, codes[2], 0)))
+
+    def _masked(self, m: Module, word: Value, left: Value) -> Value:
+        """Return the activations with the code of zero in the lanes beyond K."""
+        shape = self.shape
+        zero = Const(shape.zero, shape.lane_bits)
+        lanes = []
+        if shape.depth == 1:
+            return word[: shape.act_bits]
+        there = [wire(m, left > lane, f"lane{lane}") for lane in range(shape.depth)]
+        for row in range(shape.rows):
+            for lane in range(shape.depth):
+                code = word.word_select(row * shape.depth + lane, shape.lane_bits)
+                if shape.zero:
+                    lanes.append(Mux(there[lane], code, zero))
+                else:
+                    lanes.append(code & there[lane].replicate(shape.lane_bits))
+        return Cat(*lanes)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the frame of a matrix engine must know of the engine inside."""
+
+from dataclasses import dataclass
+
+__all__ = ["Shape"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of an engine's tile and of its beats."""
+
+    rows: int  #: Rows of A, and of the result, in a tile.
+    columns: int  #: Columns of W, and of the result, in a tile.
+    depth: int  #: Products that a step adds to each sum.
+    lane_bits: int  #: Bits of one activation.
+    zero: int  #: Code of an activation that is zero.
+    wgt_bits: int  #: Bits of one beat of weights.
+    acc_bits: int  #: Bits of a sum.
+    max_k: int  #: Products of the longest sum.
+    planes: int = 1  #: Most bit planes of the weights, where they come one after the other.
+    planes_per_beat: int = 1
+    nan: bool = False  #: Whether a sum can be of codes that are not finite.
+
+    @property
+    def act_bits(self) -> int:
+        """Bits of one beat of activations."""
+        return self.rows * self.depth * self.lane_bits
+
+    @property
+    def beats(self) -> int:
+        """Most beats of weights for one beat of activations."""
+        return -(-self.planes // self.planes_per_beat)
+
+    @property
+    def out_bits(self) -> int:
+        """Bits of one sum in the output: 8, 16, 32 or a multiple of 32."""
+        return next((b for b in (8, 16) if b >= self.acc_bits), -(-self.acc_bits // 32) * 32)
