@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long arrays take: the formulas of sheet B.1 and the whole unit's cycles.
+
+``length`` is what streams through a tile: K for sums that stay in place (in steps of ``lanes``
+products), the rows that move for operands that stay.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
+
+#: Cycles that the unit's registers add to the first result of a job, beside those of ``pipeline``,
+#: beyond the least: a step in its first cycle, the first row of a tile the cycle after its end.
+FILL = {"broadcast": 0, "tree": 0, "cube": 0, "os": 0, "ws": 0, "is": 0}
+
+
+def cycles_isolated(dataflow: str, rows: int, columns: int, length: int, lanes: int = 1) -> int:
+    """Return the cycles of one tile alone, to its last multiplication; weights are loaded before.
+
+    An adder tree adds the levels that its ``lanes`` take, a cube one cycle more.
+    """
+    if dataflow in ("ws", "is"):
+        return length + rows + columns - 2
+    steps, levels = -(-length // lanes), (lanes - 1).bit_length()
+    if dataflow == "os":
+        return steps + rows + columns - 2
+    return steps + {"tree": levels, "cube": levels}.get(dataflow, 0)
+
+
+def cycles_streamed(
+    dataflow: str, rows: int, columns: int, length: int, tiles: int, lanes: int = 1
+) -> int:
+    """Return the cycles of ``tiles`` equal tiles one after the other, to the last multiplication.
+
+    Second registers let a tile begin while the one before is read out (``os``), or used (``ws``,
+    ``is``, of which the first load counts); either takes ``rows`` cycles.
+    """
+    if dataflow in ("ws", "is"):
+        alone = cycles_isolated(dataflow, rows, columns, length)
+        return rows + (tiles - 1) * max(length, rows) + alone
+    steps = -(-length // lanes)
+    if dataflow == "os":
+        alone = cycles_isolated(dataflow, rows, columns, length, lanes)
+        return (tiles - 1) * max(steps, rows) + alone
+    return tiles * steps
+
+
+def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
+    """Return the cycles of one job of the unit, nobody stalling.
+
+    From the first cycle in which the job and both operands are offered to the transfer of the last
+    beat of the output, both counted.
+    """
+    flow = str(parameters["dataflow"])
+    rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
+    fill = FILL[flow] + int(parameters.get("pipeline") or 0)
+    if flow in ("ws", "is"):
+        moving, still = (m, n) if flow == "ws" else (n, m)
+        depth = int(parameters["depth"])
+        tiles = -(-still // columns) * -(-k // (rows * lanes))
+        full, rest = divmod(moving, depth)
+        heights = [depth] * (full * tiles) + [rest] * (tiles if rest else 0)
+        busy = sum(max(height, rows) for height in heights[:-1])
+        return rows + busy + heights[-1] + rows + columns - 1 + fill
+    tiles, steps = -(-m // rows) * -(-n // columns), -(-k // lanes)
+    shown = (m - 1) % rows + 1
+    skew = columns - 1 if flow == "os" else 0
+    return steps + (tiles - 1) * max(steps, rows) + shown + skew + fill

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beats of the arrays that keep one operand in place while the other streams past.
+
+With ``ws`` the weights stay: for each tile of ``depth`` rows of A, each tile of ``columns`` columns
+of W and each tile of ``rows * lanes`` products, ``rows`` beats of weights come first (beat r,
+column c, lane x: code ``c * lanes + x`` is product ``r * lanes + x`` of the tile), then one beat of
+activations for each row of A that exists (all ``rows * lanes`` codes of the tile, ascending). The
+output has one beat for each row of A, with ``columns`` fields.
+
+``is`` is the same machine with the operands exchanged, which computes the transpose of C:
+``s_axis_act`` carries tiles of ``columns`` rows of A that stay, ``s_axis_wgt`` one beat for each
+column of W, and an output beat is part of a column of C. Weights are loaded before they are used,
+so of two beats at fault in one tile that of the operand which stays decides the error.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sim.golden.mpgemm.frame import Padding, gather
+from sim.golden.mpgemm.jobs import Schedule, Tile
+from sim.golden.mpgemm.words import pack_codes, unpack_codes
+from sim.golden.pe.operands import Operand
+from sim.golden.pe.pe import matmul
+
+__all__ = [
+    "pack_moving",
+    "pack_still",
+    "stationary_schedule",
+    "stationary_tiles",
+]
+
+
+def pack_still(
+    parameters: Mapping[str, Any], w: ArrayLike, moving: int, bits: int, padding: Padding = None
+) -> list[int]:
+    """Return the beats of the operand that stays.
+
+    Parameters
+    ----------
+    w
+        Codes (K, N) of ``bits`` bits.
+    moving
+        Rows of the other operand.
+    padding
+        Draws what lies outside of the matrix; without, it is 0.
+    """
+    rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
+    k, n = np.shape(w)
+    shape = (
+        -(-moving // int(parameters["depth"])),
+        -(-n // columns),
+        -(-k // (rows * lanes)),
+        rows,
+        columns,
+        lanes,
+    )
+    _, j, t, r, c, x = np.ogrid[tuple(slice(size) for size in shape)]
+    row = np.broadcast_to((t * rows + r) * lanes + x, shape)
+    codes = gather(w, bits, row, np.broadcast_to(j * columns + c, shape), padding)
+    return pack_codes(codes.reshape(-1, columns * lanes), bits, padding)
+
+
+def pack_moving(
+    parameters: Mapping[str, Any], a: ArrayLike, still: int, bits: int, padding: Padding = None
+) -> list[int]:
+    """Return the beats of the operand that streams past.
+
+    Parameters
+    ----------
+    a
+        Codes (M, K) of ``bits`` bits.
+    still
+        Columns of the other operand.
+    padding
+        Draws what lies outside of the matrix; without, it is 0.
+    """
+    width = int(parameters["rows"]) * int(parameters["lanes"])
+    column_tiles, depth = -(-still // int(parameters["columns"])), int(parameters["depth"])
+    m, k = np.shape(a)
+    words: list[int] = []
+    for top in range(0, m, depth):
+        shape = (column_tiles, -(-k // width), min(depth, m - top), width)
+        _, t, r, x = np.ogrid[tuple(slice(size) for size in shape)]
+        row = np.broadcast_to(top + r, shape)
+        codes = gather(a, bits, row, np.broadcast_to(t * width + x, shape), padding)
+        words += pack_codes(codes.reshape(-1, width), bits, padding)
+    return words
+
+
+def stationary_schedule(
+    parameters: Mapping[str, Any], names: tuple[str, str], sizes: tuple[int, int, int]
+) -> Schedule:
+    """Return when the beats are taken.
+
+    ``names`` are the streams of the operand that moves and of that which stays; ``sizes`` the rows
+    of the first, the columns of the second and K.
+    """
+    rows, depth = int(parameters["rows"]), int(parameters["depth"])
+    column_tiles = -(-sizes[1] // int(parameters["columns"]))
+    k_tiles = -(-sizes[2] // (rows * int(parameters["lanes"])))
+    full, rest = divmod(sizes[0], depth)
+    whole, short = full * column_tiles * k_tiles, column_tiles * k_tiles if rest else 0
+
+    def block_of(index: int, size: int, last_size: int) -> tuple[int, int]:
+        """Which load of the array item ``index`` belongs to, and which of its items it is."""
+        if index < whole * size:
+            return divmod(index, size)
+        block, place = divmod(index - whole * size, last_size)
+        return whole + block, place
+
+    def start(block: int) -> int:
+        return block * (rows + depth) - max(0, block - whole) * (depth - rest)
+
+    def time(name: str, beat: int) -> int:
+        if name == names[0]:
+            block, place = block_of(beat, depth, rest)
+            return start(block) + rows + place
+        return start(beat // rows) + beat % rows
+
+    return Schedule(
+        beats={
+            names[0]: sizes[0] * column_tiles * k_tiles,
+            names[1]: (whole + short) * rows,
+        },
+        tiles=(whole + short) // k_tiles,
+        end=start(whole + short),
+        time=time,
+        done=lambda number: block_of(number, rows + depth, rows + rest)[0] // k_tiles,
+    )
+
+
+def stationary_tiles(
+    parameters: Mapping[str, Any],
+    operands: tuple[Operand, Operand],
+    sizes: tuple[int, int, int],
+    words: tuple[Sequence[int], Sequence[int]],
+    tiles: int,
+) -> Iterator[Tile]:
+    """Yield the first ``tiles`` tiles of the product of the operand that moves and that stays.
+
+    ``operands`` and ``words`` belong to these two, in this order; ``sizes`` are the rows of the
+    first, the columns of the second and K.
+    """
+    rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
+    (moving, still), (m, n, k), depth = operands, sizes, int(parameters["depth"])
+    column_tiles, k_tiles = -(-n // columns), -(-k // (rows * lanes))
+    begin = 0
+    for tile in range(tiles):
+        height = min(depth, m - tile // column_tiles * depth)
+        width = min(columns, n - tile % column_tiles * columns)
+        taken = words[0][begin : begin + k_tiles * height]
+        begin += k_tiles * height
+        a = unpack_codes(taken, rows * lanes, moving.fmt.bits)
+        a = a.reshape(k_tiles, height, -1).swapaxes(0, 1).reshape(height, -1)
+        loaded = words[1][tile * k_tiles * rows : (tile + 1) * k_tiles * rows]
+        w = unpack_codes(loaded, columns * lanes, still.fmt.bits)
+        w = w.reshape(-1, columns, lanes).swapaxes(0, 1).reshape(columns, -1)
+        yield matmul(still, moving, a[:, :k], w[:width, :k])
