@@ -7,7 +7,6 @@ words of which only the sum counts (``redundant`` in the manifest's contract) is
 """
 
 import importlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.bench.launch import launch
 from sim.bench.pack import pack, unpack
 from sim.bench.stalls import PATTERNS
-from sim.runner import SimulationError, simulate
 
-__all__ = ["Mismatch", "Pass", "Report", "check", "golden_of", "passes_for"]
+__all__ = [
+    "PATIENCE",
+    "Mismatch",
+    "Pass",
+    "Report",
+    "check",
+    "golden_of",
+    "passes_for",
+    "takes_jobs",
+]
 
 #: Cycles without a transfer that are a deadlock, beyond latency, time of a beat and longest stall.
-_PATIENCE = 64
+PATIENCE = 64
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Pass:
     source: str
     sink: str
     cycles: int = 0
+    alone: bool = False  #: Whether each job of a matrix engine waits for the one before it.
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Report:
     waves: Path | None = None
     #: What came out in the last pass that was begun, per port: ``(n,)`` integers.
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    #: Of matrix engines: what each job is, its cycles alone without stalls, those of the model.
+    times: list[tuple[str, int, int | None]] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -86,6 +97,11 @@ def golden_of(manifest: Mapping[str, Any]) -> Any:
         raise ValueError(
             f"unit {manifest['unit']!r} has no golden model: {error.name} is missing"
         ) from None
+
+
+def takes_jobs(manifest: Mapping[str, Any]) -> bool:
+    """Return whether the unit is a matrix engine: it has several input streams."""
+    return sum(stream["dir"] == "in" for stream in manifest["streams"]) > 1
 
 
 def passes_for(stall: str) -> list[Pass]:
@@ -105,11 +121,11 @@ def passes_for(stall: str) -> list[Pass]:
 def check(
     verilog: Path,
     manifest: Mapping[str, Any],
-    beats: Mapping[str, NDArray[Any]],
+    beats: Mapping[str, Any],
     build_dir: Path,
     *,
     passes: Sequence[Pass] = (Pass("none", "none"),),
-    expected: Mapping[str, NDArray[Any]] | None = None,
+    expected: Mapping[str, Any] | None = None,
     seed: int = 1,
     simulator: str | None = None,
     waves: bool = False,
@@ -118,8 +134,24 @@ def check(
 
     ``beats`` has one array per input payload, named as its port or without the stream's prefix, of
     shape ``(n,)`` or ``(n, lanes)``. ``expected`` is what the golden model gives for them unless it
-    is passed in. Raises :class:`sim.runner.SimulationError` if the simulation itself fails.
+    is passed in. Of a unit with several input streams, a matrix engine, both have the columns of
+    every stream instead, see :mod:`sim.bench.streams`. Raises
+    :class:`sim.runner.SimulationError` if the simulation itself fails.
     """
+    if takes_jobs(manifest):
+        from sim.bench import streams
+
+        return streams.check(
+            verilog,
+            manifest,
+            beats,
+            build_dir,
+            passes=passes,
+            expected=expected,
+            seed=seed,
+            simulator=simulator,
+            waves=waves,
+        )
     job = _job(manifest, beats, passes, seed)
     if expected is None:
         expected = golden_of(manifest).run(manifest["parameters"], beats)
@@ -128,41 +160,23 @@ def check(
     for stream in job["streams"]:
         if stream["dir"] == "out":
             job["results"][stream["name"]] = results
-    build_dir.mkdir(parents=True, exist_ok=True)
-    job_file, seen_file = build_dir / "job.json", build_dir / "seen.json"
-    job_file.write_text(json.dumps(job), encoding="utf-8")
-    seen_file.unlink(missing_ok=True)
-    wave, used = None, "simulator"
-    try:
-        run = simulate(
-            [verilog],
-            manifest["module"],
-            f"sim.bench.cocotb_{'stream' if job['streams'] else 'cell'}",
-            build_dir,
-            simulator=simulator,
-            env={"BITLOOM_JOB": str(job_file.resolve()), "BITLOOM_SEEN": str(seen_file.resolve())},
-            waves=waves,
-        )
-        wave, used = run.waves, run.simulator
-    except SimulationError as error:
-        if not seen_file.exists():
-            raise
-        used = error.simulator
-        wave = error.waves if waves else None
-    seen = json.loads(seen_file.read_text(encoding="utf-8"))
+    bench = f"sim.bench.cocotb_{'stream' if job['streams'] else 'cell'}"
+    seen = launch(
+        verilog, manifest["module"], bench, job, build_dir, simulator=simulator, waves=waves
+    )
     done = [
         Pass(plan.source, plan.sink, found["cycles"])
-        for plan, found in zip(passes, seen["passes"], strict=False)
+        for plan, found in zip(passes, seen.passes, strict=False)
     ]
     wrong = None
-    for plan, found in zip(passes, seen["passes"], strict=False):
+    for plan, found in zip(passes, seen.passes, strict=False):
         wrong = wrong or _compare(manifest, beats, expected, found["words"], plan)
-    last = seen["passes"][-1]["words"] if seen["passes"] else {}
+    last = seen.passes[-1]["words"] if seen.passes else {}
     outputs = {
         port["name"]: unpack(words, port["width"], 1, port["signed"])
         for port, words in _observed(manifest, last)
     }
-    return Report(used, vectors, results, done, seen["fault"], wrong, wave, outputs)
+    return Report(seen.simulator, vectors, results, done, seen.fault, wrong, seen.waves, outputs)
 
 
 def _job(
@@ -201,7 +215,7 @@ def _job(
         ],
         "results": {},
         "quiet": 8 + 2 * latency if manifest["streams"] else 0,
-        "patience": _PATIENCE + latency + (int(np.ceil(1 / rate)) if rate else 0),
+        "patience": PATIENCE + latency + (int(np.ceil(1 / rate)) if rate else 0),
         "passes": [
             {
                 "source": p.source,

@@ -8,8 +8,9 @@ not judged here, the rules of transfer are.
 
 import json
 import os
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cocotb
 from cocotb.clock import Clock
@@ -29,23 +30,27 @@ class Source:
 
     def __init__(self, dut: Any, stream: dict[str, Any], words: dict[str, list[int]], seed: int):
         self.valid, self.ready = getattr(dut, stream["valid"]), getattr(dut, stream["ready"])
-        self.name = stream["ready"]
+        self.stream, self.name = stream["name"], stream["ready"]
         self.fields = [getattr(dut, field) for field in stream["fields"]]
         self.beats = list(zip(*(words[field] for field in stream["fields"]), strict=True))
+        self.limit = len(self.beats)
         self.willing = pattern(stream["stall"], seed)
         self.sent = 0
         self.offering = self.taken = False
+        self.said: bool | None = None
         self.shown = -1
 
     @property
     def done(self) -> bool:
-        return self.sent == len(self.beats)
+        return self.sent == self.limit
 
     def drive(self) -> None:
         # Once valid is up it must stay up until the beat is taken.
         willing = self.willing(self.taken, True)
         self.offering = not self.done and ((self.offering and not self.taken) or willing)
-        self.valid.value = int(self.offering)
+        if self.offering is not self.said:
+            self.valid.value = int(self.offering)
+            self.said = self.offering
         if self.offering and self.shown != self.sent:
             self.shown = self.sent
             for field, word in zip(self.fields, self.beats[self.sent], strict=True):
@@ -62,13 +67,14 @@ class Sink:
 
     def __init__(self, dut: Any, stream: dict[str, Any], expected: int, seed: int):
         self.valid, self.ready = getattr(dut, stream["valid"]), getattr(dut, stream["ready"])
-        self.name = stream["valid"]
+        self.stream, self.name = stream["name"], stream["valid"]
         self.fields = [(name, getattr(dut, name)) for name in stream["fields"]]
         self.willing = pattern(stream["stall"], seed)
         self.expected = expected
         self.got: list[tuple[int, ...]] = []
         self.waiting: tuple[int, ...] | None = None
         self.taken = self.accepting = False
+        self.said: bool | None = None
 
     @property
     def done(self) -> bool:
@@ -76,7 +82,9 @@ class Sink:
 
     def drive(self) -> None:
         self.accepting = self.willing(self.taken, self.waiting is not None)
-        self.ready.value = int(self.accepting)
+        if self.accepting is not self.said:
+            self.ready.value = int(self.accepting)
+            self.said = self.accepting
 
     def sample(self) -> bool:
         valid = known(self.valid, self.name) == 1
@@ -94,6 +102,12 @@ class Sink:
             self.got.append(payload)
         return self.taken
 
+    def words(self) -> dict[str, list[int]]:
+        """Return what was taken, per port."""
+        columns = zip(*self.got, strict=True) if self.got else ((),) * len(self.fields)
+        names = (name for name, _ in self.fields)
+        return dict(zip(names, map(list, columns), strict=True))
+
 
 def known(handle: Any, name: str) -> int:
     """Return what stands on a port; raise :class:`Fault` for X and Z."""
@@ -102,6 +116,9 @@ def known(handle: Any, name: str) -> int:
         return int(text, 2)
     except ValueError:
         raise Fault(f"{name} is {text if len(text) <= 40 else 'X'}") from None
+
+
+S = TypeVar("S", bound=Source)
 
 
 async def reset(dut: Any, clock: dict[str, Any], cycles: int) -> None:
@@ -115,20 +132,27 @@ async def reset(dut: Any, clock: dict[str, Any], cycles: int) -> None:
         pin.value = 1 - active
 
 
+def partners(
+    dut: Any, job: dict[str, Any], step: dict[str, Any], kind: type[S]
+) -> tuple[list[S], list[Sink]]:
+    """Return a source of type ``kind`` for each input stream and a sink for each output stream."""
+    sources, sinks = [], []
+    for index, stream in enumerate(job["streams"]):
+        seed = step["seed"] + index
+        if stream["dir"] == "in":
+            sources.append(kind(dut, {**stream, "stall": step["source"]}, job["words"], seed))
+        else:
+            plan = {**stream, "stall": step["sink"]}
+            sinks.append(Sink(dut, plan, job["results"][stream["name"]], seed))
+    return sources, sinks
+
+
 async def exchange(
     dut: Any, job: dict[str, Any], step: dict[str, Any], seen: dict[str, Any]
 ) -> None:
     """Send every beat and collect every result of one pass, under its stalls."""
     edge = RisingEdge(getattr(dut, job["clock"]["name"]))
-    seed = step["seed"]
-    sources, sinks = [], []
-    for index, stream in enumerate(job["streams"]):
-        if stream["dir"] == "in":
-            plan = {**stream, "stall": step["source"]}
-            sources.append(Source(dut, plan, job["words"], seed + index))
-        else:
-            plan = {**stream, "stall": step["sink"]}
-            sinks.append(Sink(dut, plan, job["results"][stream["name"]], seed + index))
+    sources, sinks = partners(dut, job, step, Source)
     agents: list[Source | Sink] = [*sources, *sinks]
     idle = quiet = 0
     try:
@@ -144,33 +168,36 @@ async def exchange(
             quiet += done
             idle = 0 if moved or done else idle + 1
             if idle > job["patience"]:
-                raise Fault(_stuck(sources, sinks, idle))
+                raise Fault(stuck(sources, sinks, idle))
             await edge
     finally:
-        for stream, sink in zip(
-            [s for s in job["streams"] if s["dir"] == "out"], sinks, strict=True
-        ):
-            columns = zip(*sink.got, strict=True) if sink.got else ((),) * len(sink.fields)
-            seen["words"] |= dict(zip(stream["fields"], map(list, columns), strict=True))
+        for sink in sinks:
+            seen["words"] |= sink.words()
     if step["deadline"] and seen["cycles"] > step["deadline"]:
         raise Fault(f"it took {seen['cycles']} cycles, {step['deadline']} are promised")
 
 
-def _stuck(sources: list[Source], sinks: list[Sink], cycles: int) -> str:
+def stuck(sources: Sequence[Source], sinks: Sequence[Sink], cycles: int) -> str:
+    """Return what waits for what after ``cycles`` without a transfer."""
     for sink in sinks:
         if all(source.done for source in sources) and not sink.done:
             return (
                 f"{len(sink.got)} of {sink.expected} results on {sink.name}, then none for "
                 f"{cycles} cycles"
             )
-    counts = ", ".join(f"{s.sent} of {len(s.beats)} beats taken by {s.name}" for s in sources)
+    counts = ", ".join(f"{s.sent} of {s.limit} beats taken by {s.name}" for s in sources)
     return f"no transfer for {cycles} cycles: {counts}"
 
 
 @cocotb.test()
 async def streams(dut: Any) -> None:
-    """Run every pass of the job; each starts with a reset in the middle of other traffic."""
+    """Run every pass of the job."""
     job = json.loads(Path(os.environ["BITLOOM_JOB"]).read_text(encoding="utf-8"))
+    await every_pass(dut, job, exchange)
+
+
+async def every_pass(dut: Any, job: dict[str, Any], run: Callable[..., Awaitable[None]]) -> None:
+    """Run each pass by ``run``; it starts with a reset in the middle of other traffic."""
     passes: list[dict[str, Any]] = []
     clock = getattr(dut, job["clock"]["name"])
     for stream in job["streams"]:
@@ -201,7 +228,7 @@ async def streams(dut: Any) -> None:
         try:
             if number == 0:
                 await _all_known(dut, job)
-            await exchange(dut, job, step, seen)
+            await run(dut, job, step, seen)
         except Fault as found:
             fault = f"{found} (cycle {seen['cycles']}, stalls {step['source']}/{step['sink']})"
             break

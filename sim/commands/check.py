@@ -11,6 +11,8 @@ from gen.cli import add_units, params_from
 
 SUMMARY = "simulate a unit's Verilog and compare every result with the golden model"
 
+_SHOWN = 12  #: Jobs whose cycles are printed.
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_units(parser, _own)
@@ -20,6 +22,12 @@ def _own(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("check")
     group.add_argument("--sim", metavar="NAME", help="icarus or verilator (default: $SIM, or any)")
     group.add_argument("--beats", default="1000", metavar="N", help="beats to send (default: 1000)")
+    group.add_argument(
+        "--jobs",
+        default="20",
+        metavar="N",
+        help="good jobs to send to a matrix engine, instead of beats (default: 20)",
+    )
     group.add_argument("--seed", default="1", metavar="N", help="of the random part (default: 1)")
     group.add_argument(
         "--stall",
@@ -38,11 +46,13 @@ def run(args: argparse.Namespace) -> int:
 
     from gen.emit import emit
     from gen.unit import discover
-    from sim.bench.check import check, golden_of, passes_for
+    from sim.bench.check import check, golden_of, passes_for, takes_jobs
+    from sim.bench.streams import stimulus_of
     from sim.options import count, place_waves, read_text
     from sim.runner import SimulationError, choose
 
-    beats, seed = count("beats", args.beats, 1), count("seed", args.seed, 0)
+    beats, jobs = count("beats", args.beats, 1), count("jobs", args.jobs, 1)
+    seed = count("seed", args.seed, 0)
     passes = passes_for(args.stall)
     unit = discover()[args.unit]
     params = params_from(args, unit)
@@ -54,9 +64,11 @@ def run(args: argparse.Namespace) -> int:
         # Only pauses mean anything to a bare cell, and to a combinational one not even those.
         pauses = [p for p in passes if p.source in ("none", "random", "bursty")] or passes
         passes = pauses if manifest["clock"] else pauses[:1]
-    stimulus = golden_of(manifest).vectors(
-        manifest["parameters"], np.random.default_rng(seed), beats
-    )
+    golden, rng = golden_of(manifest), np.random.default_rng(seed)
+    if takes_jobs(manifest):
+        stimulus: Any = stimulus_of(golden, manifest["parameters"], rng, jobs)
+    else:
+        stimulus = golden.vectors(manifest["parameters"], rng, beats)
     waves = place_waves(args.waves, simulator)
     with tempfile.TemporaryDirectory(prefix="bitloom-") as name:
         source = Path(name) / f"{manifest['module']}.v"
@@ -90,13 +102,20 @@ def _show(manifest: Mapping[str, Any], report: Any) -> None:
         f"{name}={value}" for name, value in parameters.items() if value not in (None, False)
     )
     print(f"{'PASS' if report.passed else 'FAIL'}  {manifest['module']}  {what}")
+    words = ("jobs", "beats of results") if report.times else ("vectors", "results")
     print(
-        f"  {report.vectors} vectors, {report.results} results in each of "
+        f"  {report.vectors} {words[0]}, {report.results} {words[1]} in each of "
         f"{len(report.passes)} passes, simulator {report.simulator}"
     )
     for done in report.passes:
         if manifest["clock"]:
-            print(f"  stalls {done.source}/{done.sink}: {done.cycles} cycles")
+            alone = ", one job at a time" if done.alone else ""
+            print(f"  stalls {done.source}/{done.sink}{alone}: {done.cycles} cycles")
+    for name, cycles, model in report.times[:_SHOWN]:
+        known = "none" if model is None else model
+        print(f"  {name}: {cycles} cycles alone, golden model {known}")
+    if len(report.times) > _SHOWN:
+        print(f"  and {len(report.times) - _SHOWN} jobs more")
     if report.mismatch:
         print("\n".join(f"  {line}" for line in report.mismatch.lines()))
     if report.fault:

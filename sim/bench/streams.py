@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold a matrix engine to its golden model, beat by beat and cycle by cycle.
+
+The half outside the simulator, as :mod:`sim.bench.check` is for units with one input stream. A
+stimulus is a column of words per field of each stream, each stream with a length of its own::
+
+    {"s_axis_job": {"tdata": [...]}, "s_axis_act": {"tdata": [...], "tlast": [...]}, ...}
+
+Every job owns one packet on each stream that has a ``tlast``, and one beat on the others. In the
+pass without stalls the jobs run once all together and once one by one; in the latter the cycles of
+a job, from the first offer to the transfer of its last result, both counted, must be exactly those
+of the golden model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw.spec.gemm import ERRORS, JOB
+from sim.bench.check import PATIENCE, Mismatch, Pass, Report, golden_of
+from sim.bench.launch import launch
+
+__all__ = ["Columns", "WrongBeat", "check", "job_ends", "stimulus_of"]
+
+#: Stream -> field without the stream's prefix -> words.
+Columns = Mapping[str, Mapping[str, Sequence[int]]]
+
+
+@dataclass(frozen=True)
+class WrongBeat(Mismatch):
+    """The first beat of a result that differs from the golden model."""
+
+    where: str = ""  #: Job and place in its result.
+
+    def lines(self) -> list[str]:
+        return [
+            f"{self.where} on {self.port}, stalls {self.stalls}: "
+            f"expected {self.expected}, got {self.got}"
+        ]
+
+
+def check(
+    verilog: Path,
+    manifest: Mapping[str, Any],
+    stimulus: Columns,
+    build_dir: Path,
+    *,
+    passes: Sequence[Pass] = (Pass("none", "none"),),
+    expected: Columns | None = None,
+    seed: int = 1,
+    simulator: str | None = None,
+    waves: bool = False,
+) -> Report:
+    """Simulate ``verilog`` under each of ``passes`` and compare with ``expected``.
+
+    ``expected`` is what the golden model gives for ``stimulus`` unless it is passed in. Raises
+    ``ValueError`` if streams do not have the same number of packets, or a word does not fit,
+    :class:`sim.runner.SimulationError` if the simulation itself fails.
+    """
+    golden = golden_of(manifest)
+    if expected is None:
+        expected = golden.run(manifest["parameters"], stimulus)
+    quick = Pass("none", "none")
+    runs = [run for p in passes for run in ([replace(p, alone=True), p] if p == quick else [p])]
+    plan = _plan(manifest, {**stimulus, **expected}, runs, seed)
+    bench = "sim.bench.cocotb_jobs"
+    seen = launch(
+        verilog, manifest["module"], bench, plan, build_dir, simulator=simulator, waves=waves
+    )
+    view = _View(manifest, stimulus, expected, plan["ends"])
+    fault, wrong, times, done, words = seen.fault, None, [], [], {}
+    for run, found in zip(runs, seen.passes, strict=False):
+        done.append(replace(run, cycles=found["cycles"]))
+        words = {name: [int(word, 16) for word in c] for name, c in found["words"].items()}
+        wrong = wrong or view.compare(words, run)
+        if "job" in found:
+            fault = f"{view.job(found['job'])}: {fault}"
+        if run.alone:
+            times = view.times(found.get("spent", []), golden)
+    late = next((time for time in times if time[2] not in (None, time[1])), None)
+    if late and not fault and not wrong:
+        fault = f"{late[0]} alone took {late[1]} cycles, the golden model says {late[2]}"
+    outputs = {name: np.array(column, dtype=object) for name, column in words.items()}
+    results = sum(ends[-1] for name, ends in plan["ends"].items() if name in plan["results"])
+    return Report(
+        seen.simulator,
+        len(view.descriptors),
+        results,
+        done,
+        fault,
+        wrong,
+        seen.waves,
+        outputs,
+        times,
+    )
+
+
+def stimulus_of(
+    golden: Any, parameters: Mapping[str, Any], rng: np.random.Generator, jobs: int
+) -> dict[str, dict[str, list[int]]]:
+    """Return ``jobs`` good jobs of the model, and those with errors that it knows."""
+    parts = [golden.vectors(parameters, rng, jobs)]
+    if hasattr(golden, "faulty"):
+        parts.append(golden.faulty(parameters, rng))
+    return {
+        name: {field: [word for part in parts for word in part[name][field]] for field in columns}
+        for name, columns in parts[0].items()
+    }
+
+
+def job_ends(name: str, columns: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return the number of beats of a stream up to the end of each job."""
+    length = len(next(iter(columns.values())))
+    ends = [k + 1 for k in range(length) if columns["tlast"][k]] if "tlast" in columns else None
+    if ends is None:
+        return list(range(1, length + 1))
+    if not ends or ends[-1] != length:
+        raise ValueError(f"the last packet on {name} has no end")
+    return ends
+
+
+def _plan(
+    manifest: Mapping[str, Any], streams: Columns, passes: Sequence[Pass], seed: int
+) -> dict[str, Any]:
+    """Return the plan for the simulator's side."""
+    ports = {port["name"]: port for port in manifest["ports"]}
+    ends, words, results = {}, {}, {}
+    for stream in manifest["streams"]:
+        name = stream["name"]
+        ends[name] = job_ends(name, streams[name])
+        if stream["dir"] == "out":
+            results[name] = ends[name][-1]
+            continue
+        for field in stream["fields"]:
+            column = streams[name][field.removeprefix(f"{name}_")]
+            if any(int(word) >> ports[field]["width"] for word in column):
+                raise ValueError(f"a word does not fit the {ports[field]['width']} bits of {field}")
+            words[field] = [f"{int(word):x}" for word in column]
+    counts = {name: len(found) for name, found in ends.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} on {name}" for name, count in counts.items())
+        raise ValueError(f"every job owns one packet on each stream, but there are {told}")
+    for port in manifest["ports"]:
+        if port["role"] == "data" and port["dir"] == "in":
+            words[port["name"]] = [f"{port.get('constant', 0):x}"]
+    latency = manifest["latency"] or 0
+    return {
+        "clock": manifest["clock"],
+        "streams": manifest["streams"],
+        "outputs": [p["name"] for p in manifest["ports"] if p["dir"] == "out"],
+        "words": words,
+        "ends": ends,
+        "results": results,
+        "quiet": 8 + 2 * latency,
+        "patience": PATIENCE + latency + manifest["contract"].get("tile_interval", 0),
+        "passes": [
+            {"source": p.source, "sink": p.sink, "alone": p.alone, "seed": 1000 * seed + 10 * k}
+            for k, p in enumerate(passes)
+        ],
+    }
+
+
+class _View:
+    """Results as the jobs see them."""
+
+    def __init__(
+        self,
+        manifest: Mapping[str, Any],
+        stimulus: Columns,
+        expected: Columns,
+        ends: Mapping[str, Sequence[int]],
+    ):
+        self.manifest, self.expected, self.ends = manifest, expected, ends
+        (self.job_stream,) = (s for s in stimulus if "tlast" not in stimulus[s])
+        self.descriptors = [int(word) for word in stimulus[self.job_stream]["tdata"]]
+        parameters, contract = manifest["parameters"], manifest["contract"]
+        self.rows = int(contract.get("tile_rows", parameters.get("rows", 0)))
+        self.columns = int(contract.get("tile_columns", parameters.get("columns", 0)))
+
+    def sizes(self, number: int) -> dict[str, int]:
+        """Return the fields of a job's descriptor."""
+        word = self.descriptors[number]
+        return {f.name: word >> f.offset & (1 << f.bits) - 1 for f in JOB}
+
+    def job(self, number: int) -> str:
+        """Return which job it is, for a person."""
+        if number >= len(self.descriptors):
+            return "after the last job"
+        sizes = self.sizes(number)
+        shown = [f"{k} {v}" for k, v in sizes.items() if k in ("m", "n", "k") or v]
+        return f"job {number} ({', '.join(shown)})"
+
+    def compare(self, words: Mapping[str, Sequence[int]], run: Pass) -> WrongBeat | None:
+        """Return the first beat, if any, of the first output stream that is not what is due."""
+        stalls = f"{run.source}/{run.sink}" + (", one job at a time" if run.alone else "")
+        for stream in self.manifest["streams"]:
+            if stream["dir"] == "in":
+                continue
+            name, fields = stream["name"], stream["fields"]
+            due = [self.expected[name][field.removeprefix(f"{name}_")] for field in fields]
+            got = [words[field] for field in fields]
+            for beat, pair in enumerate(zip(zip(*due), zip(*got))):  # noqa: B905
+                want, have = ([int(word) for word in row] for row in pair)
+                if want == have:
+                    continue
+                at = next(k for k, word in enumerate(want) if word != have[k])
+                tail, values = self._values(fields[at], want[at], have[at])
+                where = self._where(name, beat) + tail
+                return WrongBeat(beat, fields[at], *values, {}, stalls, where)
+        return None
+
+    def _values(self, field: str, want: int, have: int) -> tuple[str, tuple[int, int]]:
+        """Return the column of the first difference, and its numbers: of a row, signed ones."""
+        width = next(p["width"] for p in self.manifest["ports"] if p["name"] == field)
+        if not field.endswith("_tdata") or not self.columns or width % self.columns:
+            return "", (want, have)
+        bits = width // self.columns
+        change = want ^ have
+        column = ((change & -change).bit_length() - 1) // bits
+        sign = 1 << bits - 1
+        pair = ((word >> column * bits & 2 * sign - 1 ^ sign) - sign for word in (want, have))
+        return f", column {column} of the tile", (next(pair), next(pair))
+
+    def _where(self, name: str, beat: int) -> str:
+        """Return job, beat and place in the product of a beat of results."""
+        ends = self.ends[name]
+        number = next(k for k, end in enumerate(ends) if beat < end)
+        local = beat - (ends[number - 1] if number else 0)
+        text = f"{self.job(number)}, beat {local}"
+        sizes = self.sizes(number)
+        if not self.rows or not self.columns or not sizes["m"]:
+            return text
+        across = -(-sizes["n"] // self.columns)
+        tile_row, rest = divmod(local, self.rows * across)
+        height = min(self.rows, sizes["m"] - tile_row * self.rows)
+        if height < 1:
+            return text
+        tile_column, row = divmod(rest, height)
+        return f"{text} (row {tile_row * self.rows + row}, column tile {tile_column})"
+
+    def times(self, spent: Sequence[int], golden: Any) -> list[tuple[str, int, int | None]]:
+        """Return each good job, its cycles alone, and those of the model if it says."""
+        (name,) = (s["name"] for s in self.manifest["streams"] if s["dir"] == "out")
+        model = getattr(golden, "cycles", None)
+        found = []
+        for number, cycles in enumerate(spent):
+            code = int(self.expected[name]["tuser"][self.ends[name][number] - 1]) & 15
+            if code != ERRORS.index("none"):
+                continue
+            sizes = self.sizes(number)
+            planes = {"bits": sizes["bits"]} if sizes["bits"] else {}
+            shape = sizes["m"], sizes["n"], sizes["k"]
+            due = model(self.manifest["parameters"], *shape, **planes) if model else None
+            found.append((self.job(number), cycles, due))
+        return found
