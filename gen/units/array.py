@@ -44,6 +44,7 @@ UNIT = Unit(
         "target": "what the logic is made for; the function is the same",
         "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
         "2^HIGH (default: -24:16 for bf16, none for others)",
+        "depth": "rows of results whose sums ws and is keep (default: 64)",
     },
     choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS},
     cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),

@@ -12,11 +12,12 @@ from hw.mpgemm.dataflow import NAMES, Dataflow, dataflow
 from hw.mpgemm.shape import Shape
 from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
+from hw.spec.formats import Format
 
 __all__ = ["ArrayParams"]
 
 _PORTS = {"en", "clr", "a", "w"}
-_SUMS = ({"acc"}, {"acc", "nan"}, {"acc_sum", "acc_carry"})
+_SUMS = ({"acc"}, {"acc", "nan"}, {"acc_sum", "acc_carry"}, {"p"}, {"p", "nan"})
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ArrayParams:
     pipeline: int = 0  #: Register stages of a cell before its accumulator.
     target: str = "gates"
     window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
+    depth: int | None = None  #: Rows of results whose sums ``ws`` and ``is`` keep.
 
     def __post_init__(self) -> None:
         if self.dataflow not in NAMES:
@@ -55,13 +57,33 @@ class ArrayParams:
                 f"act must be a format with a zero, to fill up the last step of a sum, "
                 f"not {self.cell.act_format.name!r}"
             )
-        ports = set(self.new_cell().signature.members)
-        if not _PORTS <= ports or ports - _PORTS not in _SUMS:
+        self._check_cell()
+        if self.depth is not None and not self.flow.stationary:
             raise ValueError(
-                f"arch must be one whose accumulating cell takes plain codes, such as shift-add, "
-                f"not {self.cell.chosen_arch[0]!r}"
+                f"depth must not be given with dataflow {self.dataflow}, but is {self.depth}; "
+                "ws and is take it"
             )
+        if self.depth is not None and not 1 <= self.depth <= 65535:
+            raise ValueError(f"depth must be an integer from 1 to 65535, not {self.depth!r}")
         self.flow.check(self)
+
+    def _check_cell(self) -> None:
+        """Hold the architecture to what the dataflow needs of a cell."""
+        arch, core = self.cell.chosen_arch[0], self.flow.core
+        wanted = _PORTS if core == "accumulate" else _PORTS - {"en", "clr"}
+        fits = core in self.cell.architecture.cores
+        if fits:
+            ports = set((self.new_dot() if core == "dot" else self.new_cell()).signature.members)
+            fits = wanted <= ports and ports - wanted in _SUMS
+        if not fits:
+            raise ValueError(
+                f"arch must be one whose {core} core takes plain codes with dataflow "
+                f"{self.dataflow}, such as shift-add, not {arch!r}"
+            )
+        if core == "dot" and self.pipeline:
+            raise ValueError(
+                f"pipeline must be 0 with dataflow {self.dataflow}, not {self.pipeline}"
+            )
 
     @cached_property
     def flow(self) -> Dataflow:
@@ -95,17 +117,75 @@ class ArrayParams:
     def shape(self) -> Shape:
         """Sizes that the frame must know."""
         assert self.zero is not None
+        weight, act = self.cell.weight_format.bits, self.cell.act_format.bits
+        finite = {}
+        if self.cell.weight_format.nonfinite:
+            values = values_of(self.cell.weight_format)
+            fill = next(code for code, value in enumerate(values) if value is not None)
+            finite = {"wgt_lane_bits": weight, "wgt_zero": fill}
+        if self.flow.stationary:
+            stays = self.columns * self.lanes * (act if self.swapped else weight)
+            streams = self.rows * self.lanes * (weight if self.swapped else act)
+            return Shape(
+                rows=1,
+                columns=self.columns,
+                depth=self.rows * self.lanes,
+                lane_bits=act,
+                zero=self.zero,
+                wgt_bits=streams if self.swapped else stays,
+                acc_bits=self.cell.acc_width,
+                max_k=self.max_k,
+                nan=self.cell.has_nan,
+                act_lanes=(stays if self.swapped else streams) // act,
+                **finite,
+            )
         return Shape(
             rows=self.rows,
             columns=self.columns,
             depth=self.lanes,
-            lane_bits=self.cell.act_format.bits,
+            lane_bits=act,
             zero=self.zero,
-            wgt_bits=self.columns * self.lanes * self.cell.weight_format.bits,
+            wgt_bits=self.columns * self.lanes * weight,
             acc_bits=self.cell.acc_width,
             max_k=self.max_k,
             nan=self.cell.has_nan,
+            **finite,
         )
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the activations stay and the weights stream."""
+        return self.dataflow == "is"
+
+    @property
+    def fed_format(self) -> Format:
+        """Format of the operand that streams past the one that stays."""
+        return self.cell.weight_format if self.swapped else self.cell.act_format
+
+    @property
+    def kept_format(self) -> Format:
+        """Format of the operand that stays."""
+        return self.cell.act_format if self.swapped else self.cell.weight_format
+
+    @property
+    def batch(self) -> int:
+        """Rows of results whose sums an array with a stationary operand keeps."""
+        return self.depth or 64
+
+    @cached_property
+    def partial_bits(self) -> int:
+        """Bits of the sum of a column of cells, and of its flag where it can be a NaN."""
+        most = self.cell.max_product * self.rows * self.lanes
+        return 1 + most.bit_length() + self.cell.has_nan
+
+    def new_dot(self) -> Any:
+        """Return a new combinational cell."""
+        params = dataclasses.replace(
+            self.cell, core="dot", acc_bits=None, pipeline=0, arch=self.cell.chosen_arch[0]
+        )
+        cell: Any = params.architecture.build(params)
+        cell._MustUse__used = True
+        return cell
 
     def new_cell(self) -> Any:
         """Return a new cell of the array."""
@@ -151,6 +231,8 @@ class ArrayParams:
         cell = self.cell.resolved
         chosen = dataclasses.asdict(self)
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
+        if self.flow.stationary:
+            chosen["depth"] = self.batch
         if self.cell.act_window:
             chosen["window"] = cell["window"]
         return chosen

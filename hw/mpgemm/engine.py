@@ -14,7 +14,7 @@ from hw.mpgemm.shape import Shape
 from hw.mpgemm.writer import Writer, out_signature
 from hw.spec.gemm import JOB_BITS
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "StationaryEngine"]
 
 
 class Engine(wiring.Component):
@@ -62,30 +62,68 @@ class Engine(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        m, shape = Module(), self.shape
-        m.submodules.sequencer = sequencer = Sequencer(shape)
-        m.submodules.core = core = self._core
-        m.submodules.writer = writer = Writer(shape)
-        m.submodules.act_slice = act = RegisterSlice(axis(shape.act_bits))
-        m.submodules.wgt_slice = wgt = RegisterSlice(axis(shape.wgt_bits))
-        m.submodules.out_slice = out = RegisterSlice(out_signature(shape))
-        layout = tile_signature(shape).members["payload"].shape
-        m.submodules.tiles = tiles = SyncFIFO(width=layout.size, depth=core.tiles_inside + 2)
-        wiring.connect(m, wiring.flipped(self.s_axis_job), sequencer.job)
-        wiring.connect(m, wiring.flipped(self.s_axis_act), act.i)
-        wiring.connect(m, wiring.flipped(self.s_axis_wgt), wgt.i)
-        wiring.connect(m, act.o, sequencer.act)
-        wiring.connect(m, wgt.o, sequencer.wgt)
+        m, core = Module(), self._core
+        sequencer = Sequencer(self.shape)
         wiring.connect(m, sequencer.step, core.i)
-        wiring.connect(m, core.o, writer.row)
-        wiring.connect(m, writer.out, out.i)
-        wiring.connect(m, out.o, wiring.flipped(self.m_axis_out))
-        m.d.comb += [
-            tiles.w_data.eq(Value.cast(sequencer.tile.payload)),
-            tiles.w_en.eq(sequencer.tile.valid),
-            sequencer.tile.ready.eq(tiles.w_rdy),
-            Value.cast(writer.tile.payload).eq(tiles.r_data),
-            writer.tile.valid.eq(tiles.r_rdy),
-            tiles.r_en.eq(writer.tile.ready),
-        ]
+        framed(m, self, sequencer, core)
         return m
+
+
+class StationaryEngine(Engine):
+    """An engine in which one operand stays: see :class:`Engine` for what both have in common.
+
+    Parameters
+    ----------
+    shape : :class:`~hw.mpgemm.shape.Shape`
+    sequencer : :class:`~hw.mpgemm.stationary_sequencer.StationarySequencer`
+        Its docstring has the order of beats.
+    core : :class:`~hw.mpgemm.stationary.Stationary`
+
+    Members
+    -------
+    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out
+        A beat of ``m_axis_out`` is one row of the result, ``columns`` of it.
+
+    Timing
+    ------
+    One load and one feed per cycle.
+    """
+
+    def __init__(self, shape: Shape, sequencer: Any, core: Any):
+        super().__init__(shape, core)
+        self._sequencer = sequencer
+
+    def elaborate(self, platform: Any) -> Module:
+        m, core, sequencer = Module(), self._core, self._sequencer
+        wiring.connect(m, sequencer.load, core.load)
+        wiring.connect(m, sequencer.feed, core.feed)
+        framed(m, self, sequencer, core)
+        return m
+
+
+def framed(m: Module, engine: Engine, sequencer: Any, core: Any) -> None:
+    """Put slices, the writer and its queue of tiles around a sequencer and a core."""
+    shape = engine.shape
+    m.submodules.sequencer, m.submodules.core = sequencer, core
+    m.submodules.writer = writer = Writer(shape)
+    m.submodules.act_slice = act = RegisterSlice(axis(shape.act_bits))
+    m.submodules.wgt_slice = wgt = RegisterSlice(axis(shape.wgt_bits))
+    m.submodules.out_slice = out = RegisterSlice(out_signature(shape))
+    layout = tile_signature(shape).members["payload"].shape
+    m.submodules.tiles = tiles = SyncFIFO(width=layout.size, depth=core.tiles_inside + 2)
+    wiring.connect(m, wiring.flipped(engine.s_axis_job), sequencer.job)
+    wiring.connect(m, wiring.flipped(engine.s_axis_act), act.i)
+    wiring.connect(m, wiring.flipped(engine.s_axis_wgt), wgt.i)
+    wiring.connect(m, act.o, sequencer.act)
+    wiring.connect(m, wgt.o, sequencer.wgt)
+    wiring.connect(m, core.o, writer.row)
+    wiring.connect(m, writer.out, out.i)
+    wiring.connect(m, out.o, wiring.flipped(engine.m_axis_out))
+    m.d.comb += [
+        tiles.w_data.eq(Value.cast(sequencer.tile.payload)),
+        tiles.w_en.eq(sequencer.tile.valid),
+        sequencer.tile.ready.eq(tiles.w_rdy),
+        Value.cast(writer.tile.payload).eq(tiles.r_data),
+        writer.tile.valid.eq(tiles.r_rdy),
+        tiles.r_en.eq(writer.tile.ready),
+    ]

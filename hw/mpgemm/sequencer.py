@@ -12,7 +12,7 @@ from hw.axi.axis import axis
 from hw.mpgemm.shape import Shape
 from hw.spec.gemm import JOB, JOB_BITS, error_code
 
-__all__ = ["Sequencer", "job_of", "tile_signature"]
+__all__ = ["Sequencer", "job_of", "judged", "masked", "tile_signature"]
 
 
 def job_of(word: Value) -> dict[str, Value]:
@@ -104,8 +104,8 @@ class Sequencer(wiring.Component):
         fault = wire(m, act_fault | wgt_fault, "fault")
 
         m.d.comb += [
-            step.payload.act.eq(self._masked(m, act.payload.tdata, left_k)),
-            step.payload.wgt.eq(wgt.payload.tdata),
+            step.payload.act.eq(masked(m, shape, "act", act.payload.tdata, left_k, shape.depth)),
+            step.payload.wgt.eq(masked(m, shape, "wgt", wgt.payload.tdata, left_k, shape.depth)),
             step.payload.first.eq(first & low),
             step.payload.last.eq(closes_tile),
             tile.payload.rows.eq(Mux(closes_m, left_m, shape.rows)),
@@ -119,7 +119,7 @@ class Sequencer(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += self.job.ready.eq(1)
                 job = job_of(self.job.payload.tdata)
-                wrong = wire(m, self._judged(job), "wrong")
+                wrong = wire(m, judged(shape, job), "wrong")
                 m.d.sync += [
                     size_n.eq(job["n"]),
                     size_k.eq(job["k"]),
@@ -199,29 +199,32 @@ class Sequencer(wiring.Component):
         less = ((planes - 1) // shape.planes_per_beat)[: len(self._size)]
         return [self._size.eq(less), self._left.eq(less)]
 
-    def _judged(self, job: dict[str, Value]) -> Value:
-        """Return the error code of a descriptor, 0 for none."""
-        shape = self.shape
-        most = shape.planes if shape.beats > 1 else 0
-        odd = job["reserved"].any() | (job["bits"] > most)
-        zero = ~job["m"].any() | ~job["n"].any() | ~job["k"].any()
-        deep = job["k"] > shape.max_k if shape.max_k < 1 << 16 else Const(0, 1)
-        codes = [error_code(n) for n in ("zero size", "k above max_k", "unsupported mode")]
-        return Mux(zero, codes[0], Mux(deep, codes[1], Mux(odd, codes[2], 0)))
 
-    def _masked(self, m: Module, word: Value, left: Value) -> Value:
-        """Return the activations with the code of zero in the lanes beyond K."""
-        shape = self.shape
-        zero = Const(shape.zero, shape.lane_bits)
-        lanes = []
-        if shape.depth == 1:
-            return word[: shape.act_bits]
-        there = [wire(m, left > lane, f"lane{lane}") for lane in range(shape.depth)]
-        for row in range(shape.rows):
-            for lane in range(shape.depth):
-                code = word.word_select(row * shape.depth + lane, shape.lane_bits)
-                if shape.zero:
-                    lanes.append(Mux(there[lane], code, zero))
-                else:
-                    lanes.append(code & there[lane].replicate(shape.lane_bits))
-        return Cat(*lanes)
+def judged(shape: Shape, job: dict[str, Value]) -> Value:
+    """Return the error code of a descriptor, 0 for none."""
+    most = shape.planes if shape.beats > 1 else 0
+    odd = job["reserved"].any() | (job["bits"] > most)
+    zero = ~job["m"].any() | ~job["n"].any() | ~job["k"].any()
+    deep = job["k"] > shape.max_k if shape.max_k < (1 << 16) - 1 else Const(0, 1)
+    codes = [error_code(n) for n in ("zero size", "k above max_k", "unsupported mode")]
+    return Mux(zero, codes[0], Mux(deep, codes[1], Mux(odd, codes[2], 0)))
+
+
+def masked(m: Module, shape: Shape, kind: str, word: Value, left: Value, depth: int) -> Value:
+    """Return activations (``act``) or weights (``wgt``) without what lies in lanes beyond K.
+
+    ``left`` products remain. ``word`` has rows, or columns, of ``depth`` lanes. The activations
+    beyond K become zero, so weights need to change only where they can be not finite.
+    """
+    if kind == "act":
+        bits, fill, size = shape.lane_bits, shape.zero, shape.act_bits
+    elif shape.wgt_lane_bits:
+        bits, fill, size = shape.wgt_lane_bits, shape.wgt_zero, shape.wgt_bits
+    else:
+        return word[: shape.wgt_bits]
+    there = [wire(m, left > lane, f"{kind}_lane{lane}") for lane in range(depth)]
+    lanes: list[Value] = []
+    for place in range(size // bits):
+        code, keep = word.word_select(place, bits), there[place % depth]
+        lanes.append(Mux(keep, code, fill)[:bits] if fill else code & keep.replicate(bits))
+    return Cat(*lanes)

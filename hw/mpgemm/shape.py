@@ -21,11 +21,14 @@ class Shape:
     planes: int = 1  #: Most bit planes of the weights, where they come one after the other.
     planes_per_beat: int = 1
     nan: bool = False  #: Whether a sum can be of codes that are not finite.
+    act_lanes: int = 0  #: Activations of a beat, where not ``rows * depth``.
+    wgt_lane_bits: int = 0  #: Bits of one weight, where one can be not finite.
+    wgt_zero: int = 0  #: Code of a finite weight, for lanes beyond K.
 
     @property
     def act_bits(self) -> int:
         """Bits of one beat of activations."""
-        return self.rows * self.depth * self.lane_bits
+        return (self.act_lanes or self.rows * self.depth) * self.lane_bits
 
     @property
     def beats(self) -> int:
@@ -34,5 +37,5 @@ class Shape:
 
     @property
     def out_bits(self) -> int:
-        """Bits of one sum in the output: 8, 16, 32 or a multiple of 32."""
-        return next((b for b in (8, 16) if b >= self.acc_bits), -(-self.acc_bits // 32) * 32)
+        """Bits of one sum in the output: 8, 16, 32, 64 and so on."""
+        return max(8, 1 << (self.acc_bits - 1).bit_length())

@@ -28,6 +28,8 @@ class Dataflow:
     #: Raises ``ValueError`` for parameters that the dataflow does not take.
     check: "Callable[[ArrayParams], None]"
     build: "Callable[[ArrayParams], wiring.Component]"
+    core: str = "accumulate"  #: Core of the PE that is its cell: ``accumulate`` or ``dot``.
+    stationary: bool = False  #: Whether one operand stays in the array, not the sums.
     cases: tuple[dict[str, Any], ...] = ()  #: Small parameter sets for rules and proofs.
 
 

@@ -12,7 +12,9 @@ __all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
 
 #: Cycles that the unit's registers add to the first result of a job, beside those of ``pipeline``,
 #: beyond the least: a step in its first cycle, the first row of a tile the cycle after its end.
-FILL = {"broadcast": 0, "tree": 0, "cube": 0, "os": 0, "ws": 0, "is": 0}
+#: One each for the operands' slice and that of the output, and one for the register in which a sum
+#: is kept (cell, and in ``os``, ``ws`` and ``is`` the row that leaves).
+FILL = {"broadcast": 2, "tree": 2, "cube": 2, "os": 3, "ws": 3, "is": 3}
 
 
 def cycles_isolated(dataflow: str, rows: int, columns: int, length: int, lanes: int = 1) -> int:
@@ -65,5 +67,6 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
         return rows + busy + heights[-1] + rows + columns - 1 + fill
     tiles, steps = -(-m // rows) * -(-n // columns), -(-k // lanes)
     shown = (m - 1) % rows + 1
-    skew = columns - 1 if flow == "os" else 0
+    # The rows of a tile leave from a copy of the sums, or along the wave.
+    skew = columns - 1 if flow == "os" else int(rows > 1)
     return steps + (tiles - 1) * max(steps, rows) + shown + skew + fill

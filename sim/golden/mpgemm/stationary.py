@@ -120,15 +120,21 @@ def stationary_schedule(
             return start(block) + rows + place
         return start(beat // rows) + beat % rows
 
+    def done(number: int) -> int:
+        block, place = block_of(number, rows + depth, rows + rest)
+        tile, k_tile = divmod(block, k_tiles)
+        before = tile * depth - max(0, tile - whole // k_tiles) * (depth - rest)
+        return before + (max(0, place - rows) if k_tile == k_tiles - 1 else 0)
+
     return Schedule(
         beats={
             names[0]: sizes[0] * column_tiles * k_tiles,
             names[1]: (whole + short) * rows,
         },
-        tiles=(whole + short) // k_tiles,
+        tiles=sizes[0] * column_tiles,
         end=start(whole + short),
         time=time,
-        done=lambda number: block_of(number, rows + depth, rows + rest)[0] // k_tiles,
+        done=done,
     )
 
 
@@ -139,23 +145,29 @@ def stationary_tiles(
     words: tuple[Sequence[int], Sequence[int]],
     tiles: int,
 ) -> Iterator[Tile]:
-    """Yield the first ``tiles`` tiles of the product of the operand that moves and that stays.
+    """Yield the first ``tiles`` rows of tiles of the product of what moves and what stays.
 
+    A row leaves once its last tile of K was added, whatever happens to the rows after it.
     ``operands`` and ``words`` belong to these two, in this order; ``sizes`` are the rows of the
     first, the columns of the second and K.
     """
     rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
     (moving, still), (m, n, k), depth = operands, sizes, int(parameters["depth"])
     column_tiles, k_tiles = -(-n // columns), -(-k // (rows * lanes))
-    begin = 0
-    for tile in range(tiles):
+    begin = tile = 0
+    while tiles > 0:
         height = min(depth, m - tile // column_tiles * depth)
         width = min(columns, n - tile % column_tiles * columns)
         taken = words[0][begin : begin + k_tiles * height]
         begin += k_tiles * height
-        a = unpack_codes(taken, rows * lanes, moving.fmt.bits)
+        a = np.zeros((k_tiles * height, rows * lanes), np.int64)
+        a[: len(taken)] = unpack_codes(taken, rows * lanes, moving.fmt.bits)
         a = a.reshape(k_tiles, height, -1).swapaxes(0, 1).reshape(height, -1)
         loaded = words[1][tile * k_tiles * rows : (tile + 1) * k_tiles * rows]
         w = unpack_codes(loaded, columns * lanes, still.fmt.bits)
         w = w.reshape(-1, columns, lanes).swapaxes(0, 1).reshape(columns, -1)
-        yield matmul(still, moving, a[:, :k], w[:width, :k])
+        sums, marks = matmul(still, moving, a[:, :k], w[:width, :k])
+        for row in range(min(height, tiles)):
+            yield sums[row : row + 1], marks[row : row + 1]
+        tiles -= height
+        tile += 1

@@ -136,7 +136,14 @@ class OneByOne:
                                 value, nan = self.product(word, q, held[r], at, moving)
                                 sums[y][c] += value
                                 nans[y][c] |= nan
-                self.rows(sums, nans, height, n - left, end)
+                        if base + width >= k:  # what is ready leaves, whatever comes after it
+                            self.rows(
+                                sums[y : y + 1],
+                                nans[y : y + 1],
+                                1,
+                                n - left,
+                                end and y == height - 1,
+                            )
 
     def rows(self, sums, nans, height, width, end):
         size = max(8, 2 ** ceil(log2(self.p["acc_bits"])))

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights bit plane by bit plane, each bit of several weights at once by table lookup.
+
+**Order of beats.** For each tile of ``rows`` rows of A, for each tile of ``columns`` columns of W,
+for each step of ``group * tables`` products: one beat of activations and ``ceil(B / planes)`` beats
+of weights, lowest bits first. B is the descriptor's ``bits``, or the parameter ``bits`` where that
+is 0 or where all planes of the parameter come in one beat.
+
+**A beat of activations.** Row ``r``, table ``l``, activation ``i`` of its group is product
+``l * group + i`` of the step and lies at code ``(r * tables + l) * group + i``. With
+``table_source`` ``port`` the beat holds the tables instead: table ``l`` of row ``r`` at
+``(r * tables + l) * shape.bits`` as :class:`~hw.mpgemm.tables.TableShape` has it; activations
+beyond K must have counted as zeros.
+
+**A beat of weights.** Beat ``j`` has the planes ``t = j * planes + p``. The key of column ``c``,
+plane ``p``, table ``l`` are the ``group`` bits at ``((c * planes + p) * tables + l) * group``.
+``u[i]`` being bit ``t`` of the code of activation ``i``'s weight, the key is
+
+* full tables: ``u[i]`` at bit ``i``, but all inverted in the highest plane where ``scheme`` is
+  ``offset`` and no ``zero_point`` is given;
+* half tables: ``s = u[group - 1]`` at bit ``group - 1`` and below it ``u[i]`` where ``s`` is 1, else
+  ``~u[i]``.
+
+Codes that have fewer planes than their beats are made longer first: by their sign (``twos``), by
+zeros (``offset`` with a ``zero_point``), or by adding ``2**(B' - 1) - 2**(B - 1)`` for the ``B'``
+planes of the beats (``offset`` without one).
+
+**Result.** ``sum(a * w)``, exact. ``twos``: ``w`` is the code as two's complement. ``offset``: the
+unsigned code less ``zero_point``, without one less ``2**(B - 1)``.
+"""
+
+from typing import Any
+
+from hw.mpgemm.engine import Engine
+from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.lookup import Lookup
+from hw.mpgemm.lookup_shape import LookupShape
+from hw.mpgemm.params import MpGemmParams, within
+from hw.mpgemm.shape import Shape
+from hw.spec.formats import IntFormat
+
+
+def _check(params: MpGemmParams) -> None:
+    fmt = params.act_format
+    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
+        raise ValueError(
+            f"act must be a two's complement or unsigned integer with engine lut, such as int8, "
+            f"not {fmt.name!r}"
+        )
+    within("bits", params.option("bits"), 1, 8)
+    within("group", params.option("group"), 2, 8)
+    within("tables", params.option("tables"), 1, 64)
+    within("planes", params.option("planes"), 1, params.option("bits"))
+    within("pipeline", params.pipeline, 0, 2)
+    for name, allowed in (
+        ("scheme", ("twos", "offset")),
+        ("table_kind", ("half", "full")),
+        ("table_source", ("builder", "port")),
+    ):
+        if params.option(name) not in allowed:
+            text = " or ".join(allowed)
+            raise ValueError(f"{name} must be {text}, not {params.option(name)!r}")
+    if params.zero_point is not None:
+        if params.option("scheme") != "offset":
+            raise ValueError(
+                f"zero_point must not be given with scheme {params.option('scheme')}, but is "
+                f"{params.zero_point}; offset takes it"
+            )
+        within("zero_point", params.zero_point, 0, (1 << params.option("bits")) - 1)
+
+
+def _max_product(params: MpGemmParams) -> int:
+    most: int = params.act_format.max_int * _shape(params).max_weight
+    return most
+
+
+def _shape(params: MpGemmParams) -> LookupShape:
+    fmt = params.act_format
+    assert isinstance(fmt, IntFormat)
+    return LookupShape(
+        bits=params.option("bits"),
+        planes=params.option("planes"),
+        group=params.option("group"),
+        tables=params.option("tables"),
+        rows=params.rows,
+        columns=params.columns,
+        act=fmt,
+        half=params.option("table_kind") == "half",
+        twos=params.option("scheme") == "twos",
+        zero_point=params.zero_point,
+        outside=params.option("table_source") == "port",
+        pipeline=params.pipeline,
+        carry_chains=params.target != "gates",
+    )
+
+
+def _frame(params: MpGemmParams) -> Shape:
+    shape = _shape(params)
+    return Shape(
+        rows=params.rows,
+        columns=params.columns,
+        depth=shape.depth,
+        lane_bits=shape.act.bits,
+        zero=0,
+        wgt_bits=shape.wgt_bits,
+        acc_bits=params.acc_width,
+        max_k=params.max_k,
+        planes=shape.bits,
+        planes_per_beat=shape.planes,
+    )
+
+
+def _weights(params: MpGemmParams) -> dict[str, Any]:
+    shape = _shape(params)
+    return {"format": f"uint{shape.group}", "lanes": shape.wgt_bits // shape.group}
+
+
+ENGINE = EngineKind(
+    name="lut",
+    summary="bit planes of weights look up sums of `group` activations, made once for all columns",
+    source="LUT Tensor Core, ISCA 2025; T-MAC",
+    cycles="ceil(K / (group tables)) ceil(bits / planes) cycles a tile, at least `rows`",
+    when="For weights of 1 or 2 bits, or whose bits change from job to job, with many columns.",
+    golden="sim.golden.mpgemm.lut",
+    options={
+        "bits": 4,
+        "scheme": "twos",
+        "zero_point": None,
+        "group": 4,
+        "tables": 1,
+        "planes": 1,
+        "table_kind": "half",
+        "table_source": "builder",
+    },
+    check=_check,
+    max_product=_max_product,
+    shape=_frame,
+    weights=_weights,
+    build=lambda params: Engine(params.shape, Lookup(_shape(params), params.shape)),
+    cases=(
+        {"act": "int2", "bits": 2, "group": 2, "rows": 2, "columns": 2, "max_k": 3},
+        {"act": "uint2", "bits": 2, "group": 2, "rows": 1, "columns": 1, "max_k": 3, "planes": 2,
+         "scheme": "offset", "zero_point": 1, "table_kind": "full", "pipeline": 1},
+    ),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the matrix engines that are no arrays of processing elements."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from hw.mpgemm.engines import NAMES, EngineKind, engine_kind
+from hw.mpgemm.shape import Shape
+from hw.pe.params import TARGETS
+from hw.spec.formats import Format, parse
+
+__all__ = ["OPTIONS", "MpGemmParams", "within"]
+
+#: Parameters that only some engines take, each with a default of its own. None means that default.
+OPTIONS = (
+    "bits",
+    "scheme",
+    "zero_point",
+    "group",
+    "tables",
+    "planes",
+    "table_kind",
+    "table_source",
+)
+
+
+@dataclass(frozen=True)
+class MpGemmParams:
+    """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right."""
+
+    engine: str = field(default="lut", metadata={"always": True})
+    act: str = field(default="int8", metadata={"always": True})  #: Activation format.
+    rows: int = 2  #: Rows of A, and of the result, in a tile.
+    columns: int = 16  #: Columns of W, and of the result, in a tile.
+    max_k: int = 4096  #: Products of the longest sum.
+    acc_bits: int | None = None  #: Width of the sums, where wider than needed.
+    pipeline: int = 0  #: Register stages before the accumulators.
+    target: str = "gates"  #: Decides structure, never function.
+    bits: int | None = None  #: Most bits, or bit planes, of a weight.
+    scheme: str | None = None  #: What the bit planes of a weight stand for.
+    zero_point: int | None = None  #: Code of the weight that is zero.
+    group: int | None = None  #: Activations that share a table.
+    tables: int | None = None  #: Tables for each row, all looked up in every step.
+    planes: int | None = None  #: Bit planes looked up at once.
+    table_kind: str | None = None  #: Entries that a table holds.
+    table_source: str | None = None  #: Where the tables come from.
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("engine", NAMES), ("target", TARGETS)):
+            if getattr(self, name) not in allowed:
+                text = ", ".join(allowed)
+                raise ValueError(f"{name} must be one of {text}, not {getattr(self, name)!r}")
+        for name, least, most in (("rows", 1, 256), ("columns", 1, 256), ("max_k", 1, 65535)):
+            within(name, getattr(self, name), least, most)
+        if not isinstance(self.act, str):
+            raise ValueError(f"act must be a text, not {self.act!r}")
+        _ = self.act_format
+        for name in OPTIONS:
+            if getattr(self, name) is not None and name not in self.kind.options:
+                takers = [n for n in NAMES if name in engine_kind(n).options]
+                raise ValueError(
+                    f"{name} must not be given with engine {self.engine}, but is "
+                    f"{getattr(self, name)!r}; these take it: {', '.join(takers)}"
+                )
+        self.kind.check(self)
+        if self.acc_bits is not None:
+            within("acc_bits", self.acc_bits, self.exact_bits, 4096)
+
+    @cached_property
+    def kind(self) -> EngineKind:
+        """The chosen engine."""
+        return engine_kind(self.engine)
+
+    @cached_property
+    def act_format(self) -> Format:
+        """Format of the activations."""
+        return parse(self.act)
+
+    def option(self, name: str) -> Any:
+        """Return one of :data:`OPTIONS` as given, or the engine's default."""
+        value = getattr(self, name)
+        return self.kind.options[name] if value is None else value
+
+    @property
+    def exact_bits(self) -> int:
+        """Bits with which no sum of ``max_k`` products overflows."""
+        return 1 + (self.kind.max_product(self) * self.max_k).bit_length()
+
+    @property
+    def acc_width(self) -> int:
+        """Bits of the sums."""
+        return self.acc_bits or self.exact_bits
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Sizes that the frame must know."""
+        return self.kind.shape(self)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The parameters with every default and choice made explicit."""
+        chosen = dataclasses.asdict(self)
+        chosen.update({name: self.option(name) for name in self.kind.options})
+        chosen.update(act=self.act_format.name, acc_bits=self.acc_width)
+        return chosen
+
+
+def within(name: str, value: object, least: int, most: int) -> None:
+    """Raise ``ValueError`` unless ``value`` is an integer from ``least`` to ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
