@@ -20,6 +20,15 @@ from hw.pe.arch import architecture
 __all__ = ["Point", "compare", "measure", "plot", "table"]
 
 _UNITS = {"gates": "GE", "xcup": "LUT6", "ecp5": "LUT4", "ice40": "LUT4"}
+_AREAS = {
+    "gates": "gate equivalents",
+    "xcup": "6-input look-up tables, no DSP blocks",
+    "ecp5": "4-input look-up tables, no DSP blocks",
+    "ice40": "4-input look-up tables, no DSP blocks",
+}
+#: Of matplotlib; no two look alike without colours.
+_MARKS = (*"os^vD<>Pp*", (4, 1, 0), *"Xdh", (6, 1, 0), (8, 1, 0), (3, 1, 0))
+_TOP = 16.0  #: Of the axis; what is above is drawn there, with its number.
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class Point:
     refused: str | None = None  #: Why the architecture does not take the pair.
     area: float | None = None  #: Of the whole unit, in gate equivalents or look-up tables.
     products: float | None = None  #: Per cycle, at worst.
+    serial: bool = False  #: Whether a beat takes several cycles; ``products`` is of the slowest.
     speed: str = "-"  #: Fmax, or the delay of the longest path.
     toggles: float | None = None  #: Gates and registers that change per product: energy proxy.
 
@@ -83,9 +93,10 @@ def measure(
         speed = "-"
     chosen = manifest["parameters"]
     codes = int(chosen["lanes"]) * int(chosen.get("columns") or 1)
-    products = manifest["contract"].get("products", codes) * (manifest["beats_per_cycle"] or 1)
+    rate = manifest["beats_per_cycle"] or 1
+    products = manifest["contract"].get("products", codes) * rate
     switched = None if weights is None else toggles(text, manifest, weights)
-    return Point(*point, None, float(area), products, speed, switched)
+    return Point(*point, None, float(area), products, rate < 1, speed, switched)
 
 
 def compare(points: Sequence[Point], base: Point) -> list[dict[str, Any]]:
@@ -103,6 +114,7 @@ def compare(points: Sequence[Point], base: Point) -> list[dict[str, Any]]:
                 "area": point.area,
                 "unit": _UNITS[split_target(point.target)[0]],
                 "products_per_cycle": point.products,
+                "serial": point.serial,
                 "area_per_mac": per,
                 "relative": relative,
                 "speed": point.speed,
@@ -156,29 +168,46 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     targets = list(dict.fromkeys(row["target"] for row in drawn))
     names = list(dict.fromkeys(f"{row['format']} x {row['act']}" for row in drawn))
     archs = sorted({row["arch"] for row in drawn})
-    height = 1.2 + 3.1 * len(targets)
     figure, axes = plt.subplots(
-        len(targets), 1, figsize=(9.5, height), sharex=True, squeeze=False, layout="constrained"
-    )
-    marks = "os^vD<>Pp*hXd8H"
-    colours = plt.get_cmap("tab20")
+        len(targets), 1, figsize=(10.5, 1.3 + 3.2 * len(targets)), sharex=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
     for axis, target in zip(axes[:, 0], targets, strict=True):
         for index, arch in enumerate(archs):
             mine = [r for r in drawn if r["target"] == target and r["arch"] == arch]
-            places = [names.index(f"{r['format']} x {r['act']}") for r in mine]
+            shift = 0.7 * ((index + 0.5) / len(archs) - 0.5)  # beside each other in a column
+            places = [names.index(f"{r['format']} x {r['act']}") + shift for r in mine]
+            serial = any(r["serial"] for r in drawn if r["arch"] == arch)
             axis.plot(
-                places, [r["relative"] for r in mine], marks[index % len(marks)],
-                color=colours(index % 20), label=arch, alpha=0.9, markersize=6,
+                places, [min(r["relative"], _TOP) for r in mine], linestyle="", markersize=7,
+                marker=_MARKS[index % len(_MARKS)], markeredgecolor="black", markeredgewidth=0.6,
+                markerfacecolor="white" if serial else plt.get_cmap("tab20")(index % 20),
+                label=f"{arch} (serial)" if serial else arch,
             )  # fmt: skip
-        axis.axhline(1, color="#888888", linewidth=0.8)
+            for place, row in zip(places, mine, strict=True):
+                if row["relative"] > _TOP:
+                    axis.annotate(
+                        f"{row['relative']:.0f}", (place, _TOP), xytext=(0, 5), ha="center",
+                        textcoords="offset points", fontsize=7,
+                    )  # fmt: skip
+        axis.axhline(1, color="#555555", linewidth=0.8, zorder=0)
+        for place in range(0, len(names), 2):
+            axis.axvspan(place - 0.5, place + 0.5, color="#f2f2f2", zorder=-1)
+        axis.set_xlim(-0.5, len(names) - 0.5)
         axis.set_yscale("log", base=2)
         axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        axis.set_ylabel("area per product and cycle\nint8 x int8 multiply = 1")
-        axis.set_title(f"{target} ({_UNITS[split_target(target)[0]]})", loc="left")
-        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axis.set_ylabel("area per product and cycle\n(int8 x int8 multiply = 1)")
+        axis.set_title(f"{target}: {_AREAS[split_target(target)[0]]}", loc="left")
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6, zorder=0)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    axes[-1, 0].set_xticks(range(len(names)), names, rotation=50, ha="right")
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside right upper",
+        title="architecture\n(serial: hollow, at\nits slowest beat)", alignment="left",
+    )  # fmt: skip
+    axes[-1, 0].set_xticks(
+        range(len(names)), names, rotation=50, ha="right", rotation_mode="anchor"
+    )
+    axes[-1, 0].set_xlabel("weight format x activation format")
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except (OSError, ValueError) as error:

@@ -95,7 +95,8 @@ def _points(args: argparse.Namespace) -> list[tuple[str, str, str, str]]:
     pairs = [(f, f if act == "same" else parse(act).name) for f in formats for act in acts]
     if not (pairs and archs and targets):
         raise ValueError("formats, acts, archs and targets must not be empty")
-    return [(*pair, arch, t) for t, pair, arch in itertools.product(targets, pairs, archs)]
+    points = [(*pair, arch, t) for t, pair, arch in itertools.product(targets, pairs, archs)]
+    return list(dict.fromkeys(points))
 
 
 def _weights(name: str | None) -> Any:

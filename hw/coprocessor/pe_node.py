@@ -47,8 +47,9 @@ class PEUartParams(PEParams):
 
 
 def _element(params: PEParams) -> PEParams:
-    """Return the parameters of the element alone."""
-    return PEParams(**{f.name: getattr(params, f.name) for f in fields(PEParams)})
+    """Return the parameters of the element alone, with the architecture that was chosen here."""
+    given = {f.name: getattr(params, f.name) for f in fields(PEParams)}
+    return PEParams(**{**given, "arch": params.chosen_arch[0]})
 
 
 def _contract(params: PEParams) -> dict[str, Any]:

@@ -83,8 +83,7 @@ class SparseDatapath(Datapath):
     ) -> dict[str, Value]:
         params = self.params
         weight, act = params.weight_format, params.act_format
-        smallest, _ = recorded.smallest(weight.name, act.name, params.target)
-        arch = smallest if smallest == "multiply" else "shift-add"
+        arch, _ = recorded.smallest(weight.name, act.name, params.target)
         nan: list[Value] = []
         bad: list[Value] = []
         for block in range(self.blocks):

@@ -205,10 +205,16 @@ class PEParams:
         """The architecture, and why."""
         if self.arch != "auto":
             return self.arch, "as asked"
-        found = recorded.smallest(self.weight_format.name, self.act_format.name, self.target)
-        if self.group is not None and "group" not in architecture(found[0]).options:
-            return "shift-add", f"as {found[0]} takes no groups"
-        return found
+        weight, act = self.weight_format.name, self.act_format.name
+        return recorded.smallest(weight, act, self.target, self._refusal)
+
+    def _refusal(self, arch: str) -> str | None:
+        """Return why an architecture does not take these parameters, None if it does."""
+        try:
+            dataclasses.replace(self, arch=arch)
+        except ValueError as error:
+            return str(error)
+        return None
 
     @property
     def notes(self) -> tuple[str, ...]:

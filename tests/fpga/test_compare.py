@@ -41,12 +41,26 @@ def test_rows_and_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 
 def test_serial_and_parallel_compare_by_their_rate() -> None:
     base = Point("int8", "int8", "multiply", "gates", area=100, products=1)
-    slow = Point("int4", "int8", "serial", "gates", area=100, products=0.25)
+    slow = Point("int4", "int8", "serial", "gates", area=100, products=0.25, serial=True)
     wide = Point("int4", "int8", "wide", "gates", area=100, products=8)
     refused = Point("e2m1", "int8", "csa", "gates", refused="no integers")
     rows = compare([slow, wide, refused], base)
     assert [row["relative"] for row in rows] == [4, 0.125, None]
+    assert [row["serial"] for row in rows] == [True, False, False]
     assert "refused: no integers" in table(rows)
+
+
+def test_what_is_off_the_scale_is_drawn_at_its_top(tmp_path: Path) -> None:
+    base = Point("int8", "int8", "multiply", "gates", area=100, products=1)
+    pictures = []
+    for area in (1500, 20_000, 30_000):
+        point = Point("int8", "int8", "reuse", "gates", area=area, products=1, serial=True)
+        plot(compare([base, point], base), tmp_path / "a.svg")
+        pictures.append((tmp_path / "a.svg").read_text())
+    inside, high, higher = pictures
+    assert "<!-- 200 -->" in high and "<!-- 300 -->" in higher and "<!-- 15 -->" not in inside
+    limits = [re.findall(r'<g id="ytick_\d+">', text) for text in (high, higher)]
+    assert limits[0] == limits[1]
 
 
 def test_a_refused_pair_is_a_row() -> None:

@@ -87,6 +87,18 @@ def test_bits_alone_pick_a_format_and_say_so(capsys):
     assert family.split("module pe", 1)[1] == out.split("module pe", 1)[1]
 
 
+@pytest.mark.parametrize("target", ["gates", "xcup"])
+def test_auto_says_in_the_header_what_it_chose_and_why(capsys, target):
+    _, out, _ = run(capsys, "pe", "--format", "int4", "--target", target)
+    unit = {"gates": r"GE @ \d+ NAND2 delays", "xcup": "LUT"}[target]
+    why = rf"smallest on record for one lane of int4 x int8: (\S+) {unit}; \S+ (\S+) {unit}"
+    found = re.search(rf"^// --arch auto: (\S+) for {target}, {why}$", out, re.M)
+    assert float(found[2]) <= float(found[3])
+    _, asked, _ = run(capsys, "pe", "--format", "int4", "--target", target, "--arch", found[1])
+    assert "--arch auto" not in asked
+    assert asked.split("module pe", 1)[1] == out.split("module pe", 1)[1]
+
+
 @pytest.mark.parametrize(
     "options",
     [
