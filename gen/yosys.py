@@ -20,6 +20,9 @@ __all__ = ["YosysError", "to_verilog"]
 # rules that is no event, so the process would never run and its outputs would stay X.
 _WAKE = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+\s+)= 0;", re.M)
 
+# A process of a constant alone is sensitive to nothing: it would never run at all.
+_CONSTANT = re.compile(r"^( *)always @\*\n *(\S.* = \d+'\w+;)$", re.M)
+
 _SCRIPT = """\
 read_rtlil in.il
 proc -nomux -norom
@@ -84,4 +87,19 @@ def to_verilog(rtlil: str) -> str:
             if trap.code:
                 raise YosysError((folder / "stderr").read_text(errors="replace").strip()) from None
         text = (folder / "out.v").read_text(encoding="utf-8")
+    text = re.sub(r"^module .*?^endmodule$", _with_constants, text, flags=re.M | re.S)
     return _WAKE.sub(r"\1reg \2; initial \2 = 0;", text)
+
+
+def _with_constants(module: re.Match[str]) -> str:
+    """Let the processes of a module that assign a constant wake as its other ones do."""
+    wake = _WAKE.search(module[0])
+    if not wake:
+        return module[0]
+    name = wake[2].strip()
+    return _CONSTANT.sub(
+        lambda m: (
+            f"{m[1]}always @* begin\n{m[1]}  if ({name} ) begin end\n{m[1]}  {m[2]}\n{m[1]}end"
+        ),
+        module[0],
+    )

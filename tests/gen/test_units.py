@@ -122,6 +122,8 @@ def test_all_processes_wake_at_time_zero(unit, case):
     """An initialiser in a declaration is no event: outputs of state alone would stay X."""
     text, _ = built(unit, case)
     assert not re.search(r"dump_module\$\d+\s+= 0;\s*$", re.sub("initial .*", "", text), re.M)
+    # Nor does a process wake that reads nothing.
+    assert not re.search(r"always @\*\n\s*\S.* = \d+'\w+;$", text, re.M)
 
 
 @pytest.mark.parametrize("layer", MAY_IMPORT)
