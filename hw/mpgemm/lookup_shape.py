@@ -21,8 +21,7 @@ class LookupShape:
     columns: int
     act: IntFormat
     half: bool  #: Whether tables store one sign only.
-    twos: bool  #: Whether weights are two's complement, else they have an offset.
-    zero_point: int | None  #: Constant offset; None: half of the codes of a job's weights.
+    zero_point: int | None  #: What to take off each weight; None: half of the codes of its planes.
     outside: bool = False  #: Whether tables come instead of activations.
     pipeline: int = 0  #: 1: tables are registered, 2: also the sums of a beat.
     carry_chains: bool = False
@@ -60,15 +59,69 @@ class LookupShape:
         return max(self.zero_point, (1 << self.bits) - 1 - self.zero_point)
 
     @property
-    def negative_top(self) -> bool:
-        """Whether the highest plane counts negative.
-
-        So it does with an offset of half of the codes too, for the plane inverted: minus the sum of
-        what the plane leaves out is the sum of what it has, less the sum of all.
-        """
-        return self.zero_point is None
-
-    @property
-    def half_bits(self) -> int:
+    def entry_bits(self) -> int:
         """Bits of an entry as it is looked up: all entries of a half table have the same bit 0."""
         return self.table.entry_bits - int(self.half)
+
+    @property
+    def entries(self) -> int:
+        """Entries of a table."""
+        return len(self.table.indices)
+
+    @property
+    def most(self) -> int:
+        """Largest magnitude of what one lookup adds."""
+        if self.half:
+            return 1 << self.entry_bits - 1
+        return self.group * max(-self.table.low, self.table.high)
+
+    @property
+    def beat_most(self) -> int:
+        """Largest magnitude of the lookups of one beat, before their shift."""
+        return ((1 << self.planes) - 1) * self.tables * self.most
+
+    @property
+    def share_factors(self) -> tuple[int, int, int]:
+        """What a step adds to every sum of a row, as multiples of values of its activations.
+
+        With ``S`` the sum of a group of activations, ``odd`` its lowest bit and ``C = (S + odd) /
+        2``: the first beat adds the first factor times ``C``, or ``S`` with full tables, and the
+        second factor times ``odd``, for all groups; the last beat, number ``j``, adds ``C`` times
+        the third factor and ``2**(planes * (j + 1))``.
+        """
+        zero = self.zero_point
+        if not self.half:
+            return -(zero or 0), 0, 0
+        if zero is None:
+            return -1, 0, 0
+        if self.beats == 1:
+            return (1 << self.planes) - 1 - 2 * zero, zero, 0
+        return -1 - 2 * zero, zero, 1
+
+    def share_most(self, beat: int) -> int:
+        """Largest magnitude of what the row adds in beat number ``beat``."""
+        first, odd, last = self.share_factors
+        each = self.group * max(-self.table.low, self.table.high)
+        centre = -(-each // 2) if self.half else each
+        low = (abs(first) * centre + abs(odd)) * self.tables if beat == 0 else 0
+        return low + (last * centre * self.tables << self.planes * (beat + 1))
+
+    @property
+    def share_bits(self) -> int:
+        """Bits of what the row adds, signed; 0 if it never adds anything."""
+        most = max(self.share_most(beat) for beat in range(self.beats))
+        return 1 + most.bit_length() if most else 0
+
+    @property
+    def bound(self) -> int:
+        """Largest magnitude of what one beat adds to a sum."""
+        beats = range(self.beats)
+        return max((self.beat_most << self.planes * j) + self.share_most(j) for j in beats)
+
+    @property
+    def label(self) -> str:
+        """What decides the logic, as part of a name."""
+        zero = "" if self.zero_point is None else f"_z{self.zero_point}"
+        stages = f"_p{self.pipeline}" if self.pipeline else ""
+        size = f"b{self.bits}x{self.planes}_l{self.tables}"
+        return f"{self.table.label}_{size}{zero}{'_port' if self.outside else ''}{stages}"

@@ -13,20 +13,20 @@ is 0 or where all planes of the parameter come in one beat.
 beyond K must have counted as zeros.
 
 **A beat of weights.** Beat ``j`` has the planes ``t = j * planes + p``. The key of column ``c``,
-plane ``p``, table ``l`` are the ``group`` bits at ``((c * planes + p) * tables + l) * group``.
-``u[i]`` being bit ``t`` of the code of activation ``i``'s weight, the key is
+plane ``p``, table ``l`` are the ``group`` bits at ``((c * planes + p) * tables + l) * group``. With
+``B' = planes * ceil(B / planes)``, which is B in most cases, and ``w`` the weight's value,
+activation ``i``'s weight has in plane ``t`` bit ``t`` of
 
-* full tables: ``u[i]`` at bit ``i``, but all inverted in the highest plane where ``scheme`` is
-  ``offset`` and no ``zero_point`` is given;
-* half tables: ``s = u[group - 1]`` at bit ``group - 1`` and below it ``u[i]`` where ``s`` is 1, else
-  ``~u[i]``.
+* ``w + zero_point`` where a ``zero_point`` is given,
+* else ``w + 2**(B' - 1)`` for half tables and ``w mod 2**B'`` for full ones.
 
-Codes that have fewer planes than their beats are made longer first: by their sign (``twos``), by
-zeros (``offset`` with a ``zero_point``), or by adding ``2**(B' - 1) - 2**(B - 1)`` for the ``B'``
-planes of the beats (``offset`` without one).
+These bits ``u[i]`` make the key: for full tables ``u[i]`` is bit ``i``. For half tables bit
+``group - 1`` is ``s = u[group - 1]``, and bit ``i`` below it ``u[i]`` where ``s`` is 1, else
+``~u[i]``. Keys of activations beyond K and of columns beyond N may be anything.
 
-**Result.** ``sum(a * w)``, exact. ``twos``: ``w`` is the code as two's complement. ``offset``: the
-unsigned code less ``zero_point``, without one less ``2**(B - 1)``.
+**Result.** ``sum(a * w)``, exact. A weight's code of B bits means with ``twos`` its value as two's
+complement, with ``offset`` the unsigned code less ``zero_point``, where none is given less
+``2**(B - 1)``.
 """
 
 from typing import Any
@@ -86,7 +86,6 @@ def _shape(params: MpGemmParams) -> LookupShape:
         columns=params.columns,
         act=fmt,
         half=params.option("table_kind") == "half",
-        twos=params.option("scheme") == "twos",
         zero_point=params.zero_point,
         outside=params.option("table_source") == "port",
         pipeline=params.pipeline,

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+import textwrap
+
+from gen.unit import Unit
+from hw.mpgemm.engines import NAMES, engine_kind
+from hw.mpgemm.mpgemm import build
+from hw.mpgemm.params import OPTIONS, MpGemmParams
+from hw.pe.params import TARGETS
+
+
+def _takers(option: str) -> str:
+    """Return the engines that take an option, each with its default."""
+    defaults = {name: engine_kind(name).options for name in NAMES}
+    given = {name: options[option] for name, options in defaults.items() if option in options}
+    known = [name if value is None else f"{name} ({value})" for name, value in given.items()]
+    return ", ".join(known) or "none"
+
+
+def _menu() -> str:
+    """Return a paragraph for each engine."""
+    lines = ["engines (--engine):"]
+    for name in NAMES:
+        kind = engine_kind(name)
+        text = f"{kind.summary} ({kind.source}); {kind.cycles}"
+        lines.append(
+            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
+        )
+    lines += [
+        "",
+        "elongated tile M2 N64 K4 of LUT Tensor Core:",
+        "  --engine lut --rows 2 --columns 64 --group 4 --bits 2",
+    ]
+    return "\n".join(lines)
+
+
+_HELP = {
+    "bits": "most bits of a weight, 1 to 8; a job may have fewer",
+    "scheme": "weights: twos complement, or offset, which is code minus zero point",
+    "zero_point": "code of the weight zero with scheme offset (default: half of the codes)",
+    "group": "activations that share a table, 2 to 8",
+    "tables": "tables for each row, all looked up in every cycle; a step has group x tables "
+    "products",
+    "planes": "bit planes of the weights that are looked up at once",
+    "table_kind": "half: sums over plus or minus each activation, of which one sign is stored; "
+    "full: sums of every subset",
+    "table_source": "builder: inside, from activations; port: s_axis_act brings the tables",
+}
+
+UNIT = Unit(
+    name="mpgemm",
+    epilog=_menu(),
+    summary="matrix engines without multipliers: exact products of any size over AXI4-Streams",
+    params=MpGemmParams,
+    build=build,
+    golden="sim.golden.mpgemm.lut",
+    help={
+        "engine": "how products are made, see below",
+        "act": "activation format",
+        "rows": "rows of a tile",
+        "columns": "columns of a tile",
+        "max_k": "longest dot product, in products; sizes the accumulators",
+        "acc_bits": "accumulator width (default: the least that never overflows)",
+        "pipeline": "register stages before the accumulators",
+        "target": "what the logic is made for; the function is the same",
+        **{name: f"{_HELP[name]}; for {_takers(name)}" for name in OPTIONS},
+    },
+    choices={
+        "engine": NAMES,
+        "target": TARGETS,
+        "scheme": ("twos", "offset"),
+        "table_kind": ("half", "full"),
+        "table_source": ("builder", "port"),
+    },
+    cases=tuple({"engine": name, **case} for name in NAMES for case in engine_kind(name).cases),
+)
