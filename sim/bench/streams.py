@@ -201,7 +201,7 @@ class _View:
                 continue
             name, fields = stream["name"], stream["fields"]
             due = [self.expected[name][field.removeprefix(f"{name}_")] for field in fields]
-            got = [words[field] for field in fields]
+            got = [words.get(field, ()) for field in fields]
             for beat, pair in enumerate(zip(zip(*due), zip(*got))):  # noqa: B905
                 want, have = ([int(word) for word in row] for row in pair)
                 if want == have:
