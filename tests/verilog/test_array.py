@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays under traffic: good jobs, faulty jobs, and the cycles of each job alone.
+
+Rows of the acceptance table: Bit-weight TPEs (systolic, cube, adder tree, 2D matrix, carry-save
+accumulation); Gemmini (both dataflows; utilisation as the formulas say).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Const, Module
+
+from gen.emit import emit
+from gen.unit import discover
+from hw.mpgemm.shape import Shape
+from sim.bench import streams
+from sim.bench.check import Pass, Report, golden_of
+
+#: One of each dataflow, kind of format, architecture and odd shape.
+CASES: dict[str, dict[str, Any]] = {
+    "broadcast": {"dataflow": "broadcast", "rows": 3, "columns": 2, "format": "int4"},
+    "broadcast-nan": {"dataflow": "broadcast", "rows": 2, "columns": 2, "format": "e4m3",
+                      "act": "e5m2", "max_k": 31},
+    "cube-csa": {"dataflow": "cube", "rows": 2, "columns": 3, "lanes": 4, "format": "int8",
+                 "arch": "csa"},
+    "cube-posit": {"dataflow": "cube", "rows": 3, "columns": 2, "lanes": 3, "format": "posit8_0",
+                   "act": "e2m1", "pipeline": 2},
+    "cube-zero": {"dataflow": "cube", "rows": 2, "columns": 2, "lanes": 3, "format": "bipolar2",
+                  "act": "nf4"},
+    "tree": {"dataflow": "tree", "rows": 1, "columns": 4, "lanes": 8, "format": "int8",
+             "arch": "multiply", "pipeline": 1, "target": "xcup"},
+    "os": {"dataflow": "os", "rows": 4, "columns": 3, "format": "int8", "arch": "booth"},
+    "os-csa": {"dataflow": "os", "rows": 2, "columns": 5, "lanes": 2, "format": "int4",
+               "arch": "csa", "pipeline": 1},
+    "os-one": {"dataflow": "os", "rows": 1, "columns": 1, "format": "e2m1", "act": "e4m3"},
+    "ws": {"dataflow": "ws", "rows": 4, "columns": 3, "format": "int4", "depth": 5},
+    "ws-nan": {"dataflow": "ws", "rows": 2, "columns": 2, "lanes": 2, "format": "e5m2",
+               "act": "int4", "depth": 3},
+    "ws-one": {"dataflow": "ws", "rows": 1, "columns": 1, "format": "ternary", "depth": 1},
+    "is": {"dataflow": "is", "rows": 3, "columns": 4, "lanes": 2, "format": "e4m3", "depth": 4},
+}  # fmt: skip
+
+PASSES = [Pass("none", "none"), Pass("random", "bursty")]
+
+
+def run(parameters: dict[str, Any], folder: Path, jobs: int = 6) -> Report:
+    unit = discover()["array"]
+    text, manifest = emit(unit, unit.params(**parameters))
+    source = folder / "array.v"
+    source.write_text(text, encoding="utf-8")
+    rng = np.random.default_rng(1)
+    golden = golden_of(manifest)
+    stimulus = streams.stimulus_of(golden, manifest["parameters"], rng, jobs)
+    return streams.check(source, manifest, stimulus, folder / "build", passes=PASSES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_array(name: str, tmp_path: Path) -> None:
+    report = run(CASES[name], tmp_path)
+    assert report.passed, (report.fault, report.mismatch)
+    assert report.results > 30
+    assert all(spent == due for _, spent, due in report.times)
+
+
+def _unmasked(m: Module, shape: Shape, kind: str, word: Any, left: Any, depth: int) -> Any:
+    return word[: shape.act_bits if kind == "act" else shape.wgt_bits]
+
+
+def _no_skew(m: Module, moving: Any, word: Any, parts: int, **_: Any) -> Any:
+    return word
+
+
+#: What is broken, and a case that shows it.
+BROKEN: dict[str, tuple[str, Any, str]] = {
+    "lanes beyond K": ("hw.mpgemm.sequencer.masked", _unmasked, "cube-csa"),
+    "weights that are no numbers": ("hw.mpgemm.stationary_sequencer.masked", _unmasked, "ws-nan"),
+    "skew": ("hw.mpgemm.systolic.skewed", _no_skew, "os"),
+    "skew of sums": ("hw.mpgemm.stationary.skewed", _no_skew, "ws"),
+    "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "tree"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_array_is_caught(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, wrong, case = BROKEN[name]
+    monkeypatch.setattr(place, wrong)
+    report = run(CASES[case], tmp_path, jobs=6)
+    assert not report.passed
