@@ -10,6 +10,7 @@ from amaranth.hdl import Cat, Const, Value
 
 from hw.mpgemm.dataflow import NAMES, Dataflow, dataflow
 from hw.mpgemm.shape import Shape
+from hw.pe.arch import architecture
 from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
 from hw.spec.formats import Format
@@ -51,6 +52,8 @@ class ArrayParams:
             if getattr(self, name) not in allowed:
                 text = ", ".join(allowed)
                 raise ValueError(f"{name} must be one of {text}, not {getattr(self, name)!r}")
+        if self.arch != "auto" and "accumulate" not in architecture(self.arch).cores:
+            raise ValueError(self._wrong_cell(self.arch))
         _ = self.cell
         if self.zero is None:
             raise ValueError(
@@ -76,14 +79,17 @@ class ArrayParams:
             ports = set((self.new_dot() if core == "dot" else self.new_cell()).signature.members)
             fits = wanted <= ports and ports - wanted in _SUMS
         if not fits:
-            raise ValueError(
-                f"arch must be one whose {core} core takes plain codes with dataflow "
-                f"{self.dataflow}, such as shift-add, not {arch!r}"
-            )
+            raise ValueError(self._wrong_cell(arch))
         if core == "dot" and self.pipeline:
             raise ValueError(
                 f"pipeline must be 0 with dataflow {self.dataflow}, not {self.pipeline}"
             )
+
+    def _wrong_cell(self, arch: str) -> str:
+        return (
+            f"arch must be one whose {self.flow.core} core takes plain codes with dataflow "
+            f"{self.dataflow}, such as shift-add, not {arch!r}"
+        )
 
     @cached_property
     def flow(self) -> Dataflow:
