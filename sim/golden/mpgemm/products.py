@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines whose beats of weights are keys: exact products of the integers that the keys stand for.
+
+Sums stay in place, so the order of beats is that of :mod:`sim.golden.mpgemm.frame`, with one or
+more beats of weights for each of activations. A beat holds as many fields for each row of A, or
+column of W, as the next, those of row or column 0 lowest.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim.golden.formats import decode
+from sim.golden.mpgemm.frame import Padding, gather, plain_schedule
+from sim.golden.mpgemm.jobs import Engine, Job, Tile
+from sim.golden.mpgemm.words import unpack_codes
+from sim.golden.pe.operands import Operand
+
+__all__ = [
+    "Coding",
+    "Fields",
+    "check_range",
+    "cycles_in_place",
+    "exact_product",
+    "plain_act",
+    "product_engine",
+    "product_tiles",
+    "tile_fields",
+    "tile_size",
+    "unpack_columns",
+    "weight_blocks",
+]
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """``count`` fields of ``bits`` bits in a beat, for each row or each column."""
+
+    count: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the beats of an engine stand for.
+
+    Parameters
+    ----------
+    depth
+        Products of a step.
+    act, wgt
+        Fields of a beat of activations for a row and of a beat of weights for a column.
+    values
+        From the fields (rows, steps, fields) of activations and K to integers (rows, K).
+    weights
+        From the fields (columns, beats, fields) of weights and the job's ``bits`` to integers
+        (columns, products), as many products as the steps have.
+    beats
+        From the job's ``bits`` to how many beats of weights a step has.
+    """
+
+    depth: int
+    act: Fields
+    wgt: Fields
+    values: Callable[[Integers, int], NDArray[Any]]
+    weights: Callable[[Integers, int], NDArray[Any]]
+    beats: Callable[[int], int] = lambda bits: 1
+
+
+def product_engine(parameters: Mapping[str, Any], coding: Coding, planes: int = 0) -> Engine:
+    """Return what the frame has to know; a job may ask for up to ``planes`` bit planes."""
+
+    def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
+        return product_tiles(parameters, coding, job, words, count)
+
+    laned = {**parameters, "lanes": coding.depth}
+    return Engine(
+        max_k=int(parameters["max_k"]),
+        planes=planes,
+        columns=int(parameters["columns"]),
+        acc_bits=int(parameters["acc_bits"]),
+        schedule=lambda job: plain_schedule(laned, job, coding.beats(job.bits)),
+        tiles=tiles,
+    )
+
+
+def product_tiles(
+    parameters: Mapping[str, Any],
+    coding: Coding,
+    job: Job,
+    words: Mapping[str, Sequence[int]],
+    tiles: int,
+) -> Iterator[Tile]:
+    """Yield the first ``tiles`` tiles of a job from the words of its streams."""
+    rows, columns = int(parameters["rows"]), int(parameters["columns"])
+    steps, beats = -(-job.k // coding.depth), coding.beats(job.bits)
+    a = tile_fields(words["act"][: tiles * steps], tiles, rows, coding.act)
+    w = tile_fields(words["wgt"][: tiles * steps * beats], tiles, columns, coding.wgt)
+    for tile in range(tiles):
+        height, width = tile_size(parameters, job, tile)
+        values = coding.values(a[tile, :height], job.k)
+        sums = exact_product(values, coding.weights(w[tile, :width], job.bits)[:, : job.k])
+        yield sums, np.zeros(sums.shape, dtype=bool)
+
+
+def tile_fields(words: Sequence[int], tiles: int, height: int, fields: Fields) -> Integers:
+    """Return the fields (tiles, height, beats, fields) of the words of ``tiles`` tiles."""
+    found = unpack_codes(words, height * fields.count, fields.bits)
+    return found.reshape(tiles, -1, height, fields.count).swapaxes(1, 2)
+
+
+def tile_size(parameters: Mapping[str, Any], job: Job, tile: int) -> tuple[int, int]:
+    """Return how many rows and columns of a tile exist."""
+    rows, columns = int(parameters["rows"]), int(parameters["columns"])
+    down, across = divmod(tile, -(-job.n // columns))
+    return min(rows, job.m - down * rows), min(columns, job.n - across * columns)
+
+
+def exact_product(a: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
+    """Return the exact ``a @ w.T`` of integers (M, K) and (N, K), int64 or Python integers."""
+    bound = a.shape[-1] * int(np.abs(a).max(initial=0)) * int(np.abs(w).max(initial=0))
+    if bound < 1 << 53:
+        # Every partial sum is an integer that float64 holds, in whatever order they are added.
+        return (a.astype(np.float64) @ w.astype(np.float64).T).astype(np.int64)
+    return np.asarray(a.astype(object) @ w.astype(object).T)
+
+
+def plain_act(act: Operand) -> Callable[[Integers, int], NDArray[Any]]:
+    """Return the ``values`` of activations that come as their codes, in the order of products.
+
+    Codes beyond K may be anything.
+    """
+
+    def values(fields: Integers, k: int) -> NDArray[Any]:
+        ints, _ = decode(act.fmt, fields.reshape(len(fields), -1)[:, :k])
+        return ints
+
+    return values
+
+
+def weight_blocks(
+    parameters: Mapping[str, Any],
+    depth: int,
+    codes: ArrayLike,
+    m: int,
+    bits: int,
+    padding: Padding = None,
+) -> Integers:
+    """Return ``codes`` (K, N) as the beats need them, for ``m`` rows of output.
+
+    The shape is (tiles of rows, tiles of columns, steps, ``columns``, ``depth``); outside of the
+    matrix there is 0, or what ``padding`` draws of ``bits`` bits.
+    """
+    k, n = np.shape(codes)
+    rows, columns = int(parameters["rows"]), int(parameters["columns"])
+    shape = -(-m // rows), -(-n // columns), -(-k // depth), columns, depth
+    _, j, s, c, x = np.ogrid[tuple(slice(size) for size in shape)]
+    row = np.broadcast_to(s * depth + x, shape)
+    return gather(codes, bits, row, np.broadcast_to(j * columns + c, shape), padding)
+
+
+def unpack_columns(
+    parameters: Mapping[str, Any],
+    coding: Coding,
+    words: Sequence[int],
+    k: int,
+    n: int,
+    bits: int = 0,
+) -> NDArray[Any]:
+    """Return the integers (K, N) of the beats of weights of a job, from its first tiles."""
+    columns = int(parameters["columns"])
+    tiles, beats = -(-n // columns), -(-k // coding.depth) * coding.beats(bits)
+    found = tile_fields(words[: tiles * beats], tiles, columns, coding.wgt)
+    every = coding.weights(found.reshape(tiles * columns, beats, coding.wgt.count), bits)
+    return every[:n, :k].T
+
+
+def check_range(w: ArrayLike, low: int, high: int) -> Integers:
+    """Return ``w`` as int64. Raises ``ValueError`` where it is not within ``low`` to ``high``."""
+    array = np.asarray(w, dtype=np.int64)
+    if array.size and not low <= array.min() <= array.max() <= high:
+        raise ValueError(f"weights must be {low} to {high}, not {array.min()} to {array.max()}")
+    return array
+
+
+def cycles_in_place(
+    parameters: Mapping[str, Any], sizes: tuple[int, int, int], depth: int, beats: int, fill: int
+) -> int:
+    """Return the cycles of a job of ``sizes`` (m, n, k), nobody stalling (A.0.5).
+
+    Every step takes ``beats`` cycles, the rows of a tile leave during the next one, and ``fill``
+    is what registers add.
+    """
+    m, n, k = sizes
+    rows = int(parameters["rows"])
+    tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
+    steps = -(-k // depth) * beats
+    return (tiles - 1) * max(steps, rows) + steps + (m - 1) % rows + 1 + fill

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beats that hold tables in place of activations, for engine ``lut`` with an external builder.
+
+Table l of row r lies at ``(r * tables + l) * entries * width``, entry 0 lowest. Of half tables
+there are ``2**(group - 1)`` entries, ``T[p] = a[group - 1] + sum(a[i] if p[i] else -a[i])``, of
+full ones ``2**group``, ``T[p] = sum(a[i] for each bit i of p)``; the width is that of A.0.3.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hw.spec.formats import parse
+from sim.golden.formats import decode
+from sim.golden.mpgemm.frame import Padding
+from sim.golden.mpgemm.products import Fields
+from sim.golden.mpgemm.words import pack_codes
+from sim.golden.pe.operands import Operand
+
+__all__ = ["entry_width", "pack_tables", "table_fields", "table_of", "table_values"]
+
+Integers = NDArray[np.int64]
+
+
+def entry_width(act: str, group: int, half: bool) -> int:
+    """Return the bits of an entry (two's complement) by A.0.3, its negation included if half."""
+    values, _ = Operand(parse(act)).decode(Operand(parse(act)).codes)
+    low, high = int(min(values)), int(max(values))
+    if half:
+        low, high = -max(-low, high), max(-low, high)
+    low, high = min(low, 0) * group, max(high, 0) * group
+    return 1 + max((-low - 1).bit_length() if low else 0, high.bit_length())
+
+
+def table_fields(parameters: Mapping[str, Any]) -> Fields:
+    """Return the entries of a beat for each row."""
+    group, half = int(parameters["group"]), parameters["table_kind"] == "half"
+    entries = int(parameters["tables"]) << group - half
+    return Fields(entries, entry_width(parameters["act"], group, half))
+
+
+def table_of(a: ArrayLike, half: bool) -> Integers:
+    """Return the tables (..., entries) of activations (..., group)."""
+    array = np.asarray(a, dtype=np.int64)
+    group = array.shape[-1]
+    patterns = np.arange(1 << group - half)[:, None] >> np.arange(group) & 1
+    if half:
+        patterns = 2 * patterns - 1
+        patterns[:, -1] = 1
+    return array @ patterns.T
+
+
+def table_values(parameters: Mapping[str, Any]) -> Callable[[Integers, int], NDArray[Any]]:
+    """Return the ``values`` of a :class:`~sim.golden.mpgemm.products.Coding` of tables."""
+    group, half = int(parameters["group"]), parameters["table_kind"] == "half"
+    width = table_fields(parameters).bits
+
+    def values(fields: Integers, k: int) -> Integers:
+        raw = fields.reshape(len(fields), -1, 1 << group - half)
+        tables = raw - (raw >> width - 1 << width)
+        if half:
+            # The last entry adds all; that without bit i has twice activation i less.
+            full = tables[..., -1]
+            lower = [full - tables[..., ~(1 << i)] >> 1 for i in range(group - 1)]
+            a = np.stack([*lower, full - sum(lower)], axis=-1)
+        else:
+            a = np.stack([tables[..., 1 << i] for i in range(group)], axis=-1)
+        flat = a.reshape(len(fields), -1)
+        if not np.array_equal(table_of(a, half), tables) or flat[:, k:].any():
+            raise ValueError("a beat of tables is none of activations that are 0 beyond K")
+        return flat[:, :k]
+
+    return values
+
+
+def pack_tables(
+    parameters: Mapping[str, Any], a: ArrayLike, n: int, padding: Padding = None
+) -> list[int]:
+    """Return the beats of tables of a job: ``a`` (M, K) codes, for ``n`` columns of output.
+
+    Tables of rows beyond M are 0 or drawn from ``padding``.
+    """
+    group, rows = int(parameters["group"]), int(parameters["rows"])
+    lanes = group * int(parameters["tables"])
+    fields = table_fields(parameters)
+    matrix = np.asarray(a, dtype=np.int64)
+    m, k = matrix.shape
+    steps, tiles = -(-k // lanes), -(-m // rows)
+    ints = np.zeros((tiles * rows, steps * lanes), dtype=np.int64)
+    ints[:m, :k], _ = decode(parse(parameters["act"]), matrix)
+    tables = table_of(ints.reshape(tiles * rows, -1, group), parameters["table_kind"] == "half")
+    entries = tables.reshape(tiles, rows, 1, steps, -1) & (1 << fields.bits) - 1
+    across = -(-n // int(parameters["columns"]))
+    shape = tiles, rows, across, steps, fields.count
+    every = np.broadcast_to(entries, shape).copy()
+    if padding is not None:
+        beyond = every.reshape(tiles * rows, -1)[m:]
+        beyond[...] = padding.integers(0, 1 << fields.bits, beyond.shape)
+    beats = every.transpose(0, 2, 3, 1, 4).reshape(-1, rows * fields.count)
+    return pack_codes(beats, fields.bits, padding)
