@@ -270,9 +270,9 @@ def _in_contract_order(body: str, module: str, component: wiring.Component) -> s
     order = [*_clock_names(component), *(p.name for p in flat_ports(component))]
 
     def sort(match: re.Match[str]) -> str:
-        names = sorted(match[1].split(), key=lambda name: order.index(name.rstrip(",")))
-        listed = ", ".join(name.rstrip(",") for name in names)
-        return f"module {module}({listed});"
+        # Not split at spaces: after many ports the writer breaks the line before a comma.
+        names = sorted(re.findall(r"\w+", match[1]), key=order.index)
+        return f"module {module}({', '.join(names)});"
 
     return re.sub(rf"^module {module}\((.*?)\);", sort, body, count=1, flags=re.M | re.S)
 

@@ -3,7 +3,7 @@ import textwrap
 
 from gen.unit import Unit
 from hw.mpgemm.array import build
-from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.array_params import GROUP_SUMS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
 from hw.pe.params import ARCHS, TARGETS
 
@@ -45,7 +45,13 @@ UNIT = Unit(
         "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
         "2^HIGH (default: -24:16 for bf16, none for others)",
         "depth": "rows of results whose sums ws and is keep (default: 64)",
+        "group": "products that share a scale, a multiple of lanes; for broadcast, cube, os, tree",
+        "scale": "format of the scales of a column's groups (e8m0, ue4m3, ue5m3, fp16, bf16, int8)",
+        "act_scale": "format of the scales of a row's groups",
+        "zero_point": "each column's group has a zero point, an int8 taken from its weights",
+        "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "
+        "without scale, exact for int8, else fp32-seq)",
     },
-    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS},
+    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS, "sum": GROUP_SUMS},
     cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),
 )

@@ -9,15 +9,20 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Value
 
 from hw.mpgemm.dataflow import NAMES, Dataflow, dataflow
+from hw.mpgemm.scaling import RowSums, ScaleStage, scale_bits
 from hw.mpgemm.shape import Shape
 from hw.pe.arch import architecture
 from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
+from hw.quant.dequant_params import DequantParams
 from hw.spec.formats import Format
 
-__all__ = ["ArrayParams"]
+__all__ = ["GROUP_SUMS", "ArrayParams"]
 
 _PORTS = {"en", "clr", "a", "w"}
+#: How groups of products are added.
+GROUP_SUMS = ("int", "exact", "fp32-seq")
+
 _SUMS = ({"acc"}, {"acc", "nan"}, {"acc_sum", "acc_carry"}, {"p"}, {"p", "nan"})
 
 
@@ -39,6 +44,11 @@ class ArrayParams:
     target: str = "gates"
     window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
     depth: int | None = None  #: Rows of results whose sums ``ws`` and ``is`` keep.
+    group: int | None = None  #: Products that share a scale.
+    scale: str | None = None  #: Format of the scales of a column's groups.
+    act_scale: str | None = None  #: Format of the scales of a row's groups.
+    zero_point: bool = False  #: Whether the weights of each group have a zero point.
+    sum: str | None = None  #: How groups are added: not (``int``), ``exact`` or ``fp32-seq``.
 
     def __post_init__(self) -> None:
         if self.dataflow not in NAMES:
@@ -61,6 +71,7 @@ class ArrayParams:
                 f"not {self.cell.act_format.name!r}"
             )
         self._check_cell()
+        self._check_group()
         if self.depth is not None and not self.flow.stationary:
             raise ValueError(
                 f"depth must not be given with dataflow {self.dataflow}, but is {self.depth}; "
@@ -85,6 +96,38 @@ class ArrayParams:
                 f"pipeline must be 0 with dataflow {self.dataflow}, not {self.pipeline}"
             )
 
+    def _check_group(self) -> None:
+        """Hold the scales of groups to what there is."""
+        if self.group is None:
+            for name in ("scale", "act_scale", "zero_point", "sum"):
+                value = getattr(self, name)
+                if value not in (None, False):
+                    raise ValueError(f"{name} must not be given without group, but is {value!r}")
+            return
+        if self.flow.stationary:
+            raise ValueError(
+                f"group must not be given with dataflow {self.dataflow}, but is {self.group}; "
+                "broadcast, cube, os and tree take it"
+            )
+        if not isinstance(self.group, int) or self.group < 1 or self.group % self.lanes:
+            raise ValueError(f"group must be a multiple of lanes, {self.lanes}, not {self.group}")
+        if self.sum not in (None, *GROUP_SUMS):
+            text = ", ".join(GROUP_SUMS)
+            raise ValueError(f"sum must be one of {text}, not {self.sum!r}")
+        if self.group_sum == "int":
+            for name in ("scale", "act_scale", "zero_point"):
+                value = getattr(self, name)
+                if value not in (None, False):
+                    raise ValueError(f"{name} must not be given with sum int, but is {value!r}")
+        elif self.scale is None:
+            raise ValueError(f"scale must be given with sum {self.group_sum}, such as fp16")
+        if self.zero_point and self.cell.weight_format.lam:
+            raise ValueError(
+                "format must be one of integers where zero_point is given, "
+                f"not {self.cell.weight_format.name!r}"
+            )
+        _ = self.dequant
+
     def _wrong_cell(self, arch: str) -> str:
         return (
             f"arch must be one whose {self.flow.core} core takes plain codes with dataflow "
@@ -105,7 +148,7 @@ class ArrayParams:
             act=self.act,
             arch=self.arch,
             lanes=self.lanes,
-            max_k=max(self.max_k, self.lanes),
+            max_k=max(min(self.max_k, self.group or self.max_k), self.lanes),
             acc_bits=self.acc_bits,
             pipeline=self.pipeline,
             core="accumulate",
@@ -155,8 +198,61 @@ class ArrayParams:
             acc_bits=self.cell.acc_width,
             max_k=self.max_k,
             nan=self.cell.has_nan,
+            group_steps=(self.group or 0) // self.lanes,
+            scale_bits=scale_bits(self.dequant, self.rows, self.columns) if self.dequant else 0,
             **finite,
         )
+
+    @property
+    def group_sum(self) -> str | None:
+        """How groups are added, None without groups."""
+        if self.group is None:
+            return None
+        if self.sum is None:
+            return "int" if self.scale is None else "exact" if self.scale == "int8" else "fp32-seq"
+        return self.sum
+
+    @cached_property
+    def dequant(self) -> DequantParams | None:
+        """Parameters of the scaling of groups, None where they have no scales."""
+        if self.group_sum in (None, "int"):
+            return None
+        assert self.group is not None and self.scale is not None
+        return DequantParams(
+            acc_bits=self.cell.acc_width,
+            lam=self.cell.lam,
+            scale=self.scale,
+            act_scale=self.act_scale,
+            zero_point=self.zero_point,
+            sum=self.group_sum,
+            max_groups=-(-self.max_k // self.group),
+            target="fpga" if self.cell.carry_chains else "gates",
+        )
+
+    @property
+    def row_sums(self) -> RowSums | None:
+        """What adds up activations, where zero points need that."""
+        return RowSums(self.cell, self.rows) if self.zero_point else None
+
+    @cached_property
+    def result(self) -> Shape:
+        """Sizes of what leaves: sums, or what became of them."""
+        dequant = self.dequant
+        if dequant is None:
+            return self.shape
+        exact = dequant.mode == "exact"
+        nan = exact and (self.shape.nan or any(s.nonfinite for s in dequant.scales))
+        return dataclasses.replace(self.shape, acc_bits=dequant.y_shape.width, nan=nan)
+
+    def new_scaling(self) -> ScaleStage | None:
+        """Return the stage that scales groups, None where they have no scales."""
+        if self.dequant is None:
+            return None
+        sums = self.row_sums
+        if sums is not None:
+            sums._MustUse__used = True
+        bits = 0 if sums is None else sums.sum_bits
+        return ScaleStage(self.shape, self.result, self.dequant, bits)
 
     @property
     def swapped(self) -> bool:
@@ -239,6 +335,7 @@ class ArrayParams:
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
         if self.flow.stationary:
             chosen["depth"] = self.batch
+        chosen["sum"] = self.group_sum
         if self.cell.act_window:
             chosen["window"] = cell["window"]
         return chosen

@@ -3,13 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.axis import RegisterSlice, axis
-from hw.mpgemm.sequencer import Sequencer, tile_signature
+from hw.mpgemm.scaling import RowSums, ScaleStage
+from hw.mpgemm.sequencer import Sequencer
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.writer import Writer, out_signature
 from hw.spec.gemm import JOB_BITS
@@ -28,6 +29,11 @@ class Engine(wiring.Component):
         :class:`~hw.mpgemm.writer.Writer`. Its ``latency`` is the cycles from a tile's last step to
         its first row, its ``tiles_inside`` how many tiles can be on their way at once.
 
+    scaling : :class:`~hw.mpgemm.scaling.ScaleStage`, optional
+        Where groups of products have scales.
+    row_sums : :class:`~hw.mpgemm.scaling.RowSums`, optional
+        Where they have zero points too.
+
     Members
     -------
     s_axis_job : ``In(axis(64, last=False))``
@@ -36,6 +42,9 @@ class Engine(wiring.Component):
         For each tile of rows, tile of columns and step: row 0's ``depth`` codes first.
     s_axis_wgt : ``In(axis(columns * depth codes))``
         Beside them: column 0's ``depth`` codes first.
+    s_axis_scale : ``In(axis(scales))``
+        For each tile and group: the columns' scales, their zero points, the rows' scales. Present
+        with ``scaling``.
     m_axis_out : ``Out(axis(columns sums, keep, user))``
         For each tile its rows that exist. ``tkeep`` leaves out columns beyond N. ``tuser[3:0]`` is
         0, or on the last beat the error for which the job ended.
@@ -48,24 +57,52 @@ class Engine(wiring.Component):
 
     clock_names = ("aclk", "aresetn")
 
-    def __init__(self, shape: Shape, core: Any):
+    def __init__(
+        self,
+        shape: Shape,
+        core: Any,
+        scaling: ScaleStage | None = None,
+        row_sums: RowSums | None = None,
+    ):
         self.shape, self._core = shape, core
-        self.latency = core.latency + 3
+        self.scaling, self.row_sums = scaling, row_sums
+        self.out_shape = scaling.result if scaling else shape
+        self.latency = core.latency + 3 + (scaling.latency if scaling else 0)
         self.beats_per_cycle = 1
-        super().__init__(
-            {
-                "s_axis_job": In(axis(JOB_BITS, last=False)),
-                "s_axis_act": In(axis(shape.act_bits)),
-                "s_axis_wgt": In(axis(shape.wgt_bits)),
-                "m_axis_out": Out(out_signature(shape)),
-            }
-        )
+        members = {
+            "s_axis_job": In(axis(JOB_BITS, last=False)),
+            "s_axis_act": In(axis(shape.act_bits)),
+            "s_axis_wgt": In(axis(shape.wgt_bits)),
+        }
+        if scaling:
+            members["s_axis_scale"] = In(axis(shape.scale_bits))
+        super().__init__({**members, "m_axis_out": Out(out_signature(self.out_shape))})
 
     def elaborate(self, platform: Any) -> Module:
-        m, core = Module(), self._core
+        m, core, scaling = Module(), self._core, self.scaling
         sequencer = Sequencer(self.shape)
         wiring.connect(m, sequencer.step, core.i)
-        framed(m, self, sequencer, core)
+        if scaling is None:
+            framed(m, self, sequencer, core, core.o)
+            return m
+        m.submodules.scaling = scaling
+        wiring.connect(m, core.o, scaling.row)
+        m.submodules.scale_slice = scale = RegisterSlice(axis(self.shape.scale_bits))
+        wiring.connect(m, wiring.flipped(self.s_axis_scale), scale.i)
+        wiring.connect(m, scale.o, sequencer.scale)
+        group = sequencer.group
+        source = {name: group.payload[name] for name in ("scale", "first", "last")}
+        if self.row_sums is not None:
+            m.submodules.row_sums = sums = self.row_sums
+            step = sequencer.step
+            m.d.comb += [
+                sums.act.eq(step.payload.act),
+                sums.en.eq(step.valid & step.ready),
+                sums.clr.eq(step.payload.first),
+            ]
+            source["sa"] = sums.sums
+        queued(m, "groups", core.tiles_inside + 2, source, group, scaling.group)
+        framed(m, self, sequencer, core, scaling.o)
         return m
 
 
@@ -97,33 +134,42 @@ class StationaryEngine(Engine):
         m, core, sequencer = Module(), self._core, self._sequencer
         wiring.connect(m, sequencer.load, core.load)
         wiring.connect(m, sequencer.feed, core.feed)
-        framed(m, self, sequencer, core)
+        framed(m, self, sequencer, core, core.o)
         return m
 
 
-def framed(m: Module, engine: Engine, sequencer: Any, core: Any) -> None:
+def queued(
+    m: Module, name: str, depth: int, payload: dict[str, Value], source: Any, sink: Any
+) -> None:
+    """Put a queue between two streams whose fields are those of ``payload``, in their order."""
+    word = Cat(*payload.values())
+    m.submodules[name] = queue = SyncFIFO(width=len(word), depth=depth)
+    m.d.comb += [
+        queue.w_data.eq(word),
+        queue.w_en.eq(source.valid),
+        source.ready.eq(queue.w_rdy),
+        Value.cast(sink.payload).eq(queue.r_data),
+        sink.valid.eq(queue.r_rdy),
+        queue.r_en.eq(sink.ready),
+    ]
+
+
+def framed(m: Module, engine: Engine, sequencer: Any, core: Any, rows: Any) -> None:
     """Put slices, the writer and its queue of tiles around a sequencer and a core."""
-    shape = engine.shape
+    shape, result = engine.shape, engine.out_shape
     m.submodules.sequencer, m.submodules.core = sequencer, core
-    m.submodules.writer = writer = Writer(shape)
+    m.submodules.writer = writer = Writer(result)
     m.submodules.act_slice = act = RegisterSlice(axis(shape.act_bits))
     m.submodules.wgt_slice = wgt = RegisterSlice(axis(shape.wgt_bits))
-    m.submodules.out_slice = out = RegisterSlice(out_signature(shape))
-    layout = tile_signature(shape).members["payload"].shape
-    m.submodules.tiles = tiles = SyncFIFO(width=layout.size, depth=core.tiles_inside + 2)
+    m.submodules.out_slice = out = RegisterSlice(out_signature(result))
     wiring.connect(m, wiring.flipped(engine.s_axis_job), sequencer.job)
     wiring.connect(m, wiring.flipped(engine.s_axis_act), act.i)
     wiring.connect(m, wiring.flipped(engine.s_axis_wgt), wgt.i)
     wiring.connect(m, act.o, sequencer.act)
     wiring.connect(m, wgt.o, sequencer.wgt)
-    wiring.connect(m, core.o, writer.row)
+    wiring.connect(m, rows, writer.row)
     wiring.connect(m, writer.out, out.i)
     wiring.connect(m, out.o, wiring.flipped(engine.m_axis_out))
-    m.d.comb += [
-        tiles.w_data.eq(Value.cast(sequencer.tile.payload)),
-        tiles.w_en.eq(sequencer.tile.valid),
-        sequencer.tile.ready.eq(tiles.w_rdy),
-        Value.cast(writer.tile.payload).eq(tiles.r_data),
-        writer.tile.valid.eq(tiles.r_rdy),
-        tiles.r_en.eq(writer.tile.ready),
-    ]
+    depth = core.tiles_inside + 2 + (engine.scaling.latency if engine.scaling else 0)
+    payload = {"tile": Value.cast(sequencer.tile.payload)}
+    queued(m, "tiles", depth, payload, sequencer.tile, writer.tile)

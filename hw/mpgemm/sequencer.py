@@ -12,7 +12,7 @@ from hw.axi.axis import axis
 from hw.mpgemm.shape import Shape
 from hw.spec.gemm import JOB, JOB_BITS, error_code
 
-__all__ = ["Sequencer", "job_of", "judged", "masked", "tile_signature"]
+__all__ = ["Sequencer", "group_signature", "job_of", "judged", "masked", "tile_signature"]
 
 
 def job_of(word: Value) -> dict[str, Value]:
@@ -37,6 +37,17 @@ def tile_signature(shape: Shape) -> stream.Signature:
     )
 
 
+def group_signature(shape: Shape, sa_bits: int = 0) -> stream.Signature:
+    """Return the stream of groups: their scales, and whether one is a tile's first or last.
+
+    With ``sa_bits``, the sums of each row's activations too.
+    """
+    layout = {"scale": shape.scale_bits, "first": 1, "last": 1}
+    if sa_bits:
+        layout["sa"] = sa_bits * shape.rows
+    return stream.Signature(data.StructLayout(layout))
+
+
 class Sequencer(wiring.Component):
     """Pair activations with weights, step by step, tile by tile, for sums that stay in place.
 
@@ -51,10 +62,16 @@ class Sequencer(wiring.Component):
     act, wgt : ``In(axis(...))``
         One packet for each job. A beat of ``act`` is used with ``beats`` beats of ``wgt``.
     step : ``Out(stream.Signature({act, wgt, first, last[, low, high]}))``
-        ``first`` starts the sums of a tile, ``last`` ends them; ``low`` and ``high`` mark the first
-        and the last beat of weights of one beat of activations. Lanes beyond K hold zeros.
+        ``first`` starts the sums of a tile or group, ``last`` ends them; ``low`` and ``high`` mark
+        the first and the last beat of weights of one beat of activations. Lanes beyond K hold
+        zeros.
+    scale : ``In(axis(...))``
+        One beat for each group, used with its last step. Present where groups have scales.
+    group : ``Out(group_signature(shape))``
+        The same, for the rows that belong to it. Present where groups have scales.
     tile : ``Out(tile_signature(shape))``
-        With the last step of a tile, and once for a job that fails.
+        With the last step of a tile, or of a group that leaves unscaled, and once for a job that
+        fails.
 
     Timing
     ------
@@ -72,15 +89,16 @@ class Sequencer(wiring.Component):
         }
         if shape.beats > 1:
             step |= {"low": 1, "high": 1}
-        super().__init__(
-            {
-                "job": In(axis(JOB_BITS, last=False)),
-                "act": In(axis(shape.act_bits)),
-                "wgt": In(axis(shape.wgt_bits)),
-                "step": Out(stream.Signature(data.StructLayout(step))),
-                "tile": Out(tile_signature(shape)),
-            }
-        )
+        members = {
+            "job": In(axis(JOB_BITS, last=False)),
+            "act": In(axis(shape.act_bits)),
+            "wgt": In(axis(shape.wgt_bits)),
+            "step": Out(stream.Signature(data.StructLayout(step))),
+            "tile": Out(tile_signature(shape)),
+        }
+        if shape.scale_bits:
+            members |= {"scale": In(axis(shape.scale_bits)), "group": Out(group_signature(shape))}
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
@@ -89,31 +107,51 @@ class Sequencer(wiring.Component):
         size_n, size_k = Signal(16), Signal(16)
         left_m, left_n, left_k = Signal(16), Signal(16), Signal(16)
         code = Signal(4)
-        drops_act, drops_wgt = Signal(), Signal()
-        first = Signal()
+        first, first_group = Signal(), Signal()
 
         closes_k = wire(m, left_k <= shape.depth, "closes_k")
         closes_n = wire(m, left_n <= shape.columns, "closes_n")
         closes_m = wire(m, left_m <= shape.rows, "closes_m")
         low, high = self._planes(m)
+        closes_group = wire(m, high & (closes_k | self._group_full(m)), "closes_group")
         closes_tile = wire(m, closes_k & high, "closes_tile")
         closes_job = wire(m, closes_tile & closes_n & closes_m, "closes_job")
-        pair = wire(m, act.valid & wgt.valid, "pair")
-        act_fault = wire(m, high & (act.payload.tlast != closes_job), "act_fault")
-        wgt_fault = wire(m, wgt.payload.tlast != closes_job, "wgt_fault")
-        fault = wire(m, act_fault | wgt_fault, "fault")
+        scaled = bool(shape.scale_bits)
+        tells = closes_tile if scaled else closes_group  # a token goes to the writer
+
+        operands = {"activations": (act, high), "weights": (wgt, Const(1, 1))}
+        if scaled:
+            operands["scales"] = (self.scale, closes_group)
+        drops = {name: Signal(name=f"drops_{name}") for name in operands}
+        here = [source.valid | ~used for source, used in operands.values()]
+        pair = wire(m, Cat(*here).all(), "pair")
+        fault_code: Value = Const(0, 4)
+        for name, (source, used) in reversed(operands.items()):
+            early, late = (error_code(f"{name} end {when}") for when in ("early", "late"))
+            wrong_end = used & (source.payload.tlast != closes_job)
+            found = Mux(source.payload.tlast, early, late)
+            fault_code = wire(m, Mux(wrong_end, found, fault_code), f"{name}_fault")
+        fault = wire(m, fault_code.any(), "fault")
 
         m.d.comb += [
             step.payload.act.eq(masked(m, shape, "act", act.payload.tdata, left_k, shape.depth)),
             step.payload.wgt.eq(masked(m, shape, "wgt", wgt.payload.tdata, left_k, shape.depth)),
             step.payload.first.eq(first & low),
-            step.payload.last.eq(closes_tile),
+            step.payload.last.eq(closes_group),
             tile.payload.rows.eq(Mux(closes_m, left_m, shape.rows)),
             tile.payload.columns.eq(Mux(closes_n, left_n, shape.columns)),
             tile.payload.last.eq(closes_job),
         ]
         if shape.beats > 1:
             m.d.comb += [step.payload.low.eq(low), step.payload.high.eq(high)]
+        room = ~tells | tile.ready
+        if scaled:
+            m.d.comb += [
+                self.group.payload.scale.eq(self.scale.payload.tdata),
+                self.group.payload.first.eq(first_group),
+                self.group.payload.last.eq(closes_tile),
+            ]
+            room &= ~closes_group | self.group.ready
 
         with m.FSM():
             with m.State("IDLE"):
@@ -127,9 +165,10 @@ class Sequencer(wiring.Component):
                     left_n.eq(job["n"]),
                     left_k.eq(job["k"]),
                     code.eq(wrong),
-                    drops_act.eq(1),
-                    drops_wgt.eq(1),
                     first.eq(1),
+                    first_group.eq(1),
+                    *(flag.eq(1) for flag in drops.values()),
+                    *self._new_group(),
                 ]
                 if shape.beats > 1:
                     m.d.sync += self._beats_of(job)
@@ -139,41 +178,44 @@ class Sequencer(wiring.Component):
                     with m.Else():
                         m.next = "RUN"
             with m.State("RUN"):
-                can = wire(m, pair & ~fault & (~closes_tile | tile.ready), "can")
+                can = wire(m, pair & ~fault & room, "can")
                 taken = wire(m, can & step.ready, "taken")
-                m.d.comb += [
-                    step.valid.eq(can),
-                    tile.valid.eq(pair & ~fault & closes_tile & step.ready),
-                    act.ready.eq((taken | pair & fault) & high),
-                    wgt.ready.eq(taken | pair & fault),
-                ]
+                bad = wire(m, pair & fault, "bad")
+                # What goes beside the step goes with it: none of them waits for another's ready.
+                beside = wire(m, pair & ~fault & step.ready, "beside")
+                m.d.comb += step.valid.eq(can)
+                m.d.comb += [source.ready.eq((taken | bad) & used) for source, used in
+                             operands.values()]  # fmt: skip
+                if scaled:
+                    m.d.comb += [
+                        tile.valid.eq(beside & tells & self.group.ready),
+                        self.group.valid.eq(beside & closes_group & room),
+                    ]
+                else:
+                    m.d.comb += tile.valid.eq(beside & tells)
                 with m.If(taken & high):
-                    m.d.sync += [left_k.eq(left_k - shape.depth), first.eq(0)]
+                    m.d.sync += [left_k.eq(left_k - shape.depth), *self._next_step()]
+                    m.d.sync += first.eq(closes_group)
+                    with m.If(closes_group):
+                        m.d.sync += [first_group.eq(0), *self._new_group()]
                     with m.If(closes_k):
-                        m.d.sync += [left_k.eq(size_k), first.eq(1)]
+                        m.d.sync += [left_k.eq(size_k), first_group.eq(1)]
                         m.d.sync += left_n.eq(left_n - shape.columns)
                         with m.If(closes_n):
                             m.d.sync += [left_n.eq(size_n), left_m.eq(left_m - shape.rows)]
                 with m.If(taken & closes_job):
                     m.next = "IDLE"
-                with m.If(pair & fault):
-                    early = act_fault & act.payload.tlast
-                    names = ("activations end early", "activations end late",
-                             "weights end early", "weights end late")  # fmt: skip
-                    kinds = [error_code(name) for name in names]
-                    weights = Mux(wgt.payload.tlast, kinds[2], kinds[3])
-                    m.d.sync += [
-                        code.eq(Mux(early, kinds[0], Mux(act_fault, kinds[1], weights))),
-                        drops_act.eq(~(high & act.payload.tlast)),
-                        drops_wgt.eq(~wgt.payload.tlast),
-                    ]
+                with m.If(bad):
+                    m.d.sync += code.eq(fault_code)
+                    m.d.sync += [drops[name].eq(~(used & source.payload.tlast)) for
+                                 name, (source, used) in operands.items()]  # fmt: skip
                     m.next = "DROP"
             with m.State("DROP"):
-                m.d.comb += [act.ready.eq(drops_act), wgt.ready.eq(drops_wgt)]
-                for source, drops in ((act, drops_act), (wgt, drops_wgt)):
+                for name, (source, _) in operands.items():
+                    m.d.comb += source.ready.eq(drops[name])
                     with m.If(source.valid & source.payload.tlast):
-                        m.d.sync += drops.eq(0)
-                with m.If(~drops_act & ~drops_wgt):
+                        m.d.sync += drops[name].eq(0)
+                with m.If(~Cat(*drops.values()).any()):
                     m.d.comb += [tile.valid.eq(1), tile.payload.error.eq(code)]
                     with m.If(tile.ready):
                         m.next = "IDLE"
@@ -191,6 +233,19 @@ class Sequencer(wiring.Component):
         with m.If(self.wgt.valid & self.wgt.ready):
             m.d.sync += left.eq(Mux(high, self._size, left - 1))
         return low, high
+
+    def _group_full(self, m: Module) -> Value:
+        """Return whether this step is the last for which its group has room."""
+        steps = self.shape.group_steps
+        self._steps = Signal(range(max(2, steps)), name="steps_left")
+        return wire(m, ~self._steps.any(), "group_full") if steps else Const(0, 1)
+
+    def _new_group(self) -> list[Any]:
+        steps = self.shape.group_steps
+        return [self._steps.eq(steps - 1)] if steps else []
+
+    def _next_step(self) -> list[Any]:
+        return [self._steps.eq(self._steps - 1)] if self.shape.group_steps else []
 
     def _beats_of(self, job: dict[str, Value]) -> list[Any]:
         """Return what sets the beats of a step for the planes that the job asks for."""

@@ -24,6 +24,8 @@ class Shape:
     act_lanes: int = 0  #: Activations of a beat, where not ``rows * depth``.
     wgt_lane_bits: int = 0  #: Bits of one weight, where one can be not finite.
     wgt_zero: int = 0  #: Code of a finite weight, for lanes beyond K.
+    group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
+    scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
 
     @property
     def act_bits(self) -> int:

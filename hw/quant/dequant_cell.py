@@ -27,6 +27,8 @@ class Dequantize(Cell):
         Whether there is an input ``bad``.
     sa_bits : int, optional
         Width of ``sa`` where it is less than that of ``p``.
+    rows : int
+        Sums that take turns: beat after beat belongs to the next of them.
 
     Members
     -------
@@ -48,8 +50,14 @@ class Dequantize(Cell):
     register in a cycle: compare, align, add, normalise, round. It bounds the clock.
     """
 
-    def __init__(self, params: DequantParams, flagged: bool = False, sa_bits: int | None = None):
-        self.params, self.flagged = params, flagged
+    def __init__(
+        self,
+        params: DequantParams,
+        flagged: bool = False,
+        sa_bits: int | None = None,
+        rows: int = 1,
+    ):
+        self.params, self.flagged, self.rows = params, flagged, rows
         self.shapes = params.group_shapes
         if params.zero_point and sa_bits is not None:
             self.shapes["sa"] = sa_bits
@@ -68,6 +76,7 @@ class Dequantize(Cell):
         words += [params.mode, f"b{params.blocks}", f"w{params.y_shape.width}", params.target]
         words += [f"z{self.shapes['sa']}"] if params.zero_point else []
         words += ["bad"] if flagged else []
+        words += [f"r{rows}"] if rows > 1 else []
         self.label = "_".join(words).replace("-", "m").lower()
         super().__init__(members)
 
@@ -168,13 +177,23 @@ class Dequantize(Cell):
                 heap.add((Cat(word) ^ flip.replicate(len(word))).as_signed(), carry=flip)
             else:
                 heap.add(word)
-        heap.add((Cat(self.y) & (~self.clr).replicate(width)).as_signed())
+        before = self._before(m, self.y)
+        heap.add((Cat(before) & (~self.clr).replicate(width)).as_signed())
         total = heap.total()
         with m.If(self.en[-1]):
             m.d.sync += self.y.eq(total)
             if self.marks:
                 nan = Cat(group.nan for group in groups).any()
-                m.d.sync += self.nan.eq((self.nan & ~self.clr) | nan)
+                m.d.sync += self.nan.eq((self._before(m, self.nan) & ~self.clr) | nan)
+
+    def _before(self, m: Module, newest: Value) -> Value:
+        """Return the sum that a beat belongs to, which is the oldest of all."""
+        for turn in range(1, self.rows):
+            older = Signal.like(newest, name=f"turn{turn}", reset_less=True)
+            with m.If(self.en[-1]):
+                m.d.sync += older.eq(newest)
+            newest = older
+        return newest
 
     # -- binary32 ---------------------------------------------------------------------------------
 
@@ -193,7 +212,8 @@ class Dequantize(Cell):
             pairs = zip(codes[::2], codes[1::2], strict=True)
             codes = [self._held(m, self._add(m, a, b, subnormals), stage) for a, b in pairs]
             stage += 1
-        total: Value = wire(m, self.y & (~self.clr).replicate(32), "before")
+        before = self._before(m, self.y)
+        total: Value = wire(m, before & (~self.clr).replicate(32), "before")
         for code in codes:
             total = self._add(m, total, code, subnormals)
         with m.If(self.en[-1]):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums stay; activations walk right and weights down through registers."""
 
+from hw.mpgemm.array import engine_of
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.dataflow import Dataflow
-from hw.mpgemm.engine import Engine
 from hw.mpgemm.systolic import SystolicOS
 
 
@@ -19,6 +19,6 @@ DATAFLOW = Dataflow(
     "fill it once",
     when="For large arrays at a high clock: every wire reaches the next cell only.",
     check=_check,
-    build=lambda params: Engine(params.shape, SystolicOS(params)),
+    build=lambda params: engine_of(params, SystolicOS(params)),
     cases=({"format": "int2", "act": "int2", "rows": 2, "columns": 2, "max_k": 3},),
 )

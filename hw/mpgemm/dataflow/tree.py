@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row of activations at a time, a tree of adders for each column."""
 
+from hw.mpgemm.array import engine_of
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.broadcast import Broadcast
 from hw.mpgemm.dataflow import Dataflow
-from hw.mpgemm.engine import Engine
 
 
 def _check(params: ArrayParams) -> None:
@@ -19,7 +19,7 @@ DATAFLOW = Dataflow(
     cycles="ceil(K / lanes) cycles a row and tile of columns",
     when="For matrix times vector, where every weight is used once: no lane idles with one row.",
     check=_check,
-    build=lambda params: Engine(params.shape, Broadcast(params)),
+    build=lambda params: engine_of(params, Broadcast(params)),
     cases=({"format": "int2", "act": "e2m1", "rows": 1, "columns": 2, "lanes": 2, "max_k": 3,
             "pipeline": 1},),
 )  # fmt: skip
