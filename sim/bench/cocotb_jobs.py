@@ -47,7 +47,8 @@ async def exchange(
                 sink.expected = job["ends"][sink.stream][number]
             seen["spent"].append(await _settle(dut, job, agents, sinks, seen))
     except Fault:
-        seen["job"] = min(bisect(job["ends"][sink.stream], len(sink.got)) for sink in sinks)
+        begun = min(bisect(job["ends"][sink.stream], len(sink.got)) for sink in sinks)
+        seen["job"] = number if step["alone"] else begun
         raise
     finally:
         for sink in sinks:

@@ -97,12 +97,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(manifest: Mapping[str, Any], report: Any) -> None:
     """Print the result, a line for the verdict and a line for each pass."""
+    from sim.bench.check import takes_jobs
+
     parameters = manifest["parameters"]
     what = " ".join(
         f"{name}={value}" for name, value in parameters.items() if value not in (None, False)
     )
     print(f"{'PASS' if report.passed else 'FAIL'}  {manifest['module']}  {what}")
-    words = ("jobs", "beats of results") if report.times else ("vectors", "results")
+    words = ("jobs", "beats of results") if takes_jobs(manifest) else ("vectors", "results")
     print(
         f"  {report.vectors} {words[0]}, {report.results} {words[1]} in each of "
         f"{len(report.passes)} passes, simulator {report.simulator}"
