@@ -55,8 +55,8 @@ __all__ = [
 
 Integers = NDArray[np.int64]
 
-#: Cycles that the unit's registers add to those of ``pipeline`` and of A.0.5.
-FILL = 3
+#: Cycles that the unit's registers add to those of ``pipeline`` and :func:`cycles_in_place`.
+FILL = 2
 
 
 def run(

@@ -53,8 +53,8 @@ Integers = NDArray[np.int64]
 #: Bits of a key by ``group``.
 KEY_BITS = {2: 4, 3: 5, 4: 7, 5: 8}
 
-#: Cycles that the unit's registers add to those of ``pipeline`` and of A.0.5.
-FILL = 3
+#: Cycles that the unit's registers add to those of ``pipeline`` and :func:`cycles_in_place`.
+FILL = 2
 
 
 def run(

@@ -193,11 +193,11 @@ def cycles_in_place(
 ) -> int:
     """Return the cycles of a job of ``sizes`` (m, n, k), nobody stalling (A.0.5).
 
-    Every step takes ``beats`` cycles, the rows of a tile leave during the next one, and ``fill``
-    is what registers add.
+    Every step takes ``beats`` cycles, the rows of a tile leave during the next one, from a copy of
+    the sums if they are several, and ``fill`` is what other registers add.
     """
     m, n, k = sizes
     rows = int(parameters["rows"])
     tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
     steps = -(-k // depth) * beats
-    return (tiles - 1) * max(steps, rows) + steps + (m - 1) % rows + 1 + fill
+    return (tiles - 1) * max(steps, rows) + steps + (m - 1) % rows + 1 + int(rows > 1) + fill

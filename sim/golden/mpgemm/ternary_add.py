@@ -44,8 +44,8 @@ __all__ = [
 
 Integers = NDArray[np.int64]
 
-#: Cycles that the unit's registers add to those of ``pipeline`` and of A.0.5.
-FILL = 3
+#: Cycles that the unit's registers add to those of ``pipeline`` and :func:`cycles_in_place`.
+FILL = 2
 
 #: What the codes 0 to 3 stand for.
 _VALUES = np.array([0, 1, 0, -1])

@@ -207,3 +207,5 @@ def test_cycles():
     assert lut.cycles({**p, "pipeline": 2}, 5, 65, 32, 2) == 6 * 8 + 1 + 5
     # Rows bound.
     assert lut.cycles({**p, "planes": 4}, 4, 129, 8) == 5 * 2 + 1 + 2 + 3
+    # One row needs no copy to leave from.
+    assert lut.cycles({**p, "rows": 1}, 2, 65, 32) == 4 * 16 + 1 + 2
