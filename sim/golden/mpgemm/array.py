@@ -3,7 +3,8 @@
 
 Sums are exact (see :mod:`sim.golden.pe.pe`), so every dataflow gives the same numbers; they differ
 in the order of their beats (:mod:`sim.golden.mpgemm.frame`, :mod:`sim.golden.mpgemm.stationary`)
-and in their cycles (:mod:`sim.golden.mpgemm.cycles`).
+and in their cycles (:mod:`sim.golden.mpgemm.cycles`). With ``group`` they are sums of groups, which
+may be scaled and added, see :mod:`sim.golden.mpgemm.scaled`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.spec.formats import parse
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.cycles import cycles
+from sim.golden.mpgemm.draws import Packets, joined, scaled, scaled_faults, split
 from sim.golden.mpgemm.frame import (
     Padding,
     pack_act,
@@ -24,6 +26,15 @@ from sim.golden.mpgemm.frame import (
     unpack_out,
 )
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
+from sim.golden.mpgemm.scaled import (
+    draw_scales,
+    group_schedule,
+    group_tiles,
+    out_width,
+    pack_scales,
+    scale_formats,
+    scaled_tiles,
+)
 from sim.golden.mpgemm.stationary import (
     pack_moving,
     pack_still,
@@ -31,9 +42,19 @@ from sim.golden.mpgemm.stationary import (
     stationary_tiles,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
-from sim.golden.pe.operands import operands
+from sim.golden.pe.operands import Operand, operands
 
-__all__ = ["PLANES", "cycles", "engine", "faulty", "pack", "run", "unpack", "vectors"]
+__all__ = [
+    "PLANES",
+    "cycles",
+    "engine",
+    "faulty",
+    "pack",
+    "pack_scales",
+    "run",
+    "unpack",
+    "vectors",
+]
 
 #: Bit planes that a job may ask for: an array takes weights whole.
 PLANES = 0
@@ -44,7 +65,7 @@ _DATAFLOWS = ("broadcast", "tree", "cube", "os", "ws", "is")
 def run(
     parameters: Mapping[str, Any], streams: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> dict[str, dict[str, list[int]]]:
-    """Return the beats of ``m_axis_out`` for any beats of the other three streams.
+    """Return the beats of ``m_axis_out`` for any beats of the other streams.
 
     ``streams`` and the result are as :func:`sim.golden.mpgemm.jobs.run_jobs` has them.
     """
@@ -53,12 +74,30 @@ def run(
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first, then any."""
-    return stimulus.vectors(_source(parameters), rng, count)
+    streams = stimulus.vectors(_source(parameters), rng, count)
+    return scaled(streams, draw_scales(parameters, rng)) if parameters.get("scale") else streams
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    return stimulus.faulty(_source(parameters), rng)
+    streams = stimulus.faulty(_source(parameters), rng)
+    if not parameters.get("scale"):
+        return streams
+    draw = draw_scales(parameters, rng)
+    good = joined(_good(parameters, extra, rng) for extra in range(3))
+    wrong = scaled_faults(scaled(good, draw))
+    return joined([*split(scaled(streams, draw)), *split(wrong)])
+
+
+def _good(parameters: Mapping[str, Any], extra: int, rng: np.random.Generator) -> Packets:
+    """Return a job of up to two groups and a bit, and ``extra`` rows and columns beside a tile."""
+    source = _source(parameters)
+    rows, columns, group = source.tile
+    m, n, k = rows + extra, columns + extra, min(extra * group + 1, source.max_k)
+    a = stimulus.codes(source.act, "random", (m, k), rng)
+    w = stimulus.codes(source.weight, "random", (k, n), rng)
+    act, wgt = source.pack(a, w, rng)
+    return Job(m, n, k).word, {"s_axis_act": act, "s_axis_wgt": wgt}
 
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
@@ -67,6 +106,9 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
     if flow not in _DATAFLOWS:
         raise ValueError(f"dataflow must be one of {', '.join(_DATAFLOWS)}, not {flow!r}")
     weight, act = operands(parameters)
+    has_nan = weight.fmt.nonfinite or act.fmt.nonfinite or act.window is not None
+    if parameters.get("group"):
+        return _grouped(parameters, (weight, act), has_nan)
 
     def schedule(job: Job) -> Schedule:
         if flow == "ws":
@@ -91,7 +133,24 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
         acc_bits=int(parameters["acc_bits"]),
         schedule=schedule,
         tiles=tiles,
-        has_nan=weight.fmt.nonfinite or act.fmt.nonfinite or act.window is not None,
+        has_nan=has_nan,
+    )
+
+
+def _grouped(parameters: Mapping[str, Any], both: tuple[Operand, Operand], has_nan: bool) -> Engine:
+    """What the frame has to know of groups of products of two operands."""
+    mode, make = parameters["sum"], scaled_tiles if parameters["scale"] else group_tiles
+    if mode == "exact":
+        has_nan |= any(fmt.nonfinite for fmt in scale_formats(parameters))
+    return Engine(
+        max_k=int(parameters["max_k"]),
+        planes=PLANES,
+        columns=int(parameters["columns"]),
+        acc_bits=out_width(parameters, *both),
+        schedule=lambda job: group_schedule(parameters, job),
+        tiles=lambda job, words, count: make(parameters, both, job, words, count),
+        has_nan=has_nan and mode != "fp32-seq",
+        streams=("act", "wgt", "scale") if parameters["scale"] else ("act", "wgt"),
     )
 
 
@@ -137,6 +196,8 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         "ws": (int(parameters.get("depth") or 1), columns, rows * lanes),
         "is": (columns, int(parameters.get("depth") or 1), rows * lanes),
     }.get(str(parameters["dataflow"]), (rows, columns, lanes))
+    if parameters.get("group"):
+        tile = rows, columns, int(parameters["group"])
     return Source(
         tile=tile,
         max_k=int(parameters["max_k"]),

@@ -8,13 +8,18 @@ products), the rows that move for operands that stay.
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
+from sim.golden.mpgemm.scaled import group_steps
+
+__all__ = ["FILL", "SCALING", "cycles", "cycles_isolated", "cycles_streamed"]
 
 #: Cycles that the unit's registers add to the first result of a job, beside those of ``pipeline``,
 #: beyond the least: a step in its first cycle, the first row of a tile the cycle after its end.
 #: One each for the operands' slice and that of the output, and one for the register in which a sum
 #: is kept (cell, and in ``os``, ``ws`` and ``is`` the row that leaves).
 FILL = {"broadcast": 2, "tree": 2, "cube": 2, "os": 3, "ws": 3, "is": 3}
+
+#: Cycles that a row of sums takes through the scaling of groups, by how these are added.
+SCALING = {"int": 0, "exact": 2, "fp32-seq": 3}
 
 
 def cycles_isolated(dataflow: str, rows: int, columns: int, length: int, lanes: int = 1) -> int:
@@ -65,8 +70,13 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
         heights = [depth] * (full * tiles) + [rest] * (tiles if rest else 0)
         busy = sum(max(height, rows) for height in heights[:-1])
         return rows + busy + heights[-1] + rows + columns - 1 + fill
-    tiles, steps = -(-m // rows) * -(-n // columns), -(-k // lanes)
+    tiles = -(-m // rows) * -(-n // columns)
     shown = (m - 1) % rows + 1
     # The rows of a tile leave from a copy of the sums, or along the wave.
     skew = columns - 1 if flow == "os" else int(rows > 1)
-    return steps + (tiles - 1) * max(steps, rows) + shown + skew + fill
+    grouped = parameters.get("group")
+    lengths = group_steps(parameters, k) if grouped else [-(-k // lanes)]
+    fill += SCALING[str(parameters["sum"])] if grouped else 0
+    # Each sum but the first takes as long as the rows of the one before need to leave.
+    busy = lengths[0] + tiles * sum(max(steps, rows) for steps in lengths) - max(lengths[0], rows)
+    return busy + shown + skew + fill
