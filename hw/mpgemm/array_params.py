@@ -167,7 +167,7 @@ class ArrayParams:
         """Sizes that the frame must know."""
         assert self.zero is not None
         weight, act = self.cell.weight_format.bits, self.cell.act_format.bits
-        finite = {}
+        finite: dict[str, Any] = {}
         if self.cell.weight_format.nonfinite:
             values = values_of(self.cell.weight_format)
             fill = next(code for code, value in enumerate(values) if value is not None)

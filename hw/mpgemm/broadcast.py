@@ -1,34 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays whose sums stay in place and whose operands reach every cell at once."""
 
-import itertools
-from typing import Any
+from typing import Any, Protocol
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.wires import wire
 from hw.cell import Cell
 from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.shape import Shape
+from hw.mpgemm.tile_rows import TileRows
 from hw.mpgemm.writer import row_signature
 
-__all__ = ["Broadcast", "CellRow", "step_signature"]
+__all__ = ["ArrayRows", "Broadcast", "CellRow", "RowMaker", "step_signature"]
 
 
-def step_signature(params: ArrayParams) -> stream.Signature:
-    """Return the stream of steps that a core of these parameters takes."""
-    shape = params.shape
-    return stream.Signature(
-        data.StructLayout(
-            {
-                "act": unsigned(shape.act_bits),
-                "wgt": unsigned(shape.wgt_bits),
-                "first": 1,
-                "last": 1,
-            }
-        )
-    )
+def step_signature(shape: Shape) -> stream.Signature:
+    """Return the stream of steps that a core of this shape takes."""
+    layout = {"act": shape.act_bits, "wgt": shape.wgt_bits, "first": 1, "last": 1}
+    return stream.Signature(data.StructLayout(layout))
 
 
 class CellRow(Cell):
@@ -78,19 +70,54 @@ class CellRow(Cell):
         return m
 
 
+class ArrayRows:
+    """Rows of cells of an array, for :class:`Broadcast`."""
+
+    def __init__(self, params: ArrayParams):
+        self.params, self.shape = params, params.shape
+        self.cell_latency, self.sum_bits = params.cell_latency, params.sum_bits
+        self.split = params.split
+
+    def new_row(self) -> CellRow:
+        """Return a new row."""
+        return CellRow(self.params)
+
+
+class RowMaker(Protocol):
+    """What :class:`Broadcast` must know of its rows."""
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the tile."""
+
+    @property
+    def cell_latency(self) -> int:
+        """Cycles from a step to its sum; each is a bit of the rows' ``en``."""
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits in which a row holds one sum."""
+
+    def new_row(self) -> Any:
+        """Return a new row, with the members of :class:`CellRow`."""
+
+    def split(self, word: Value) -> tuple[Value, Value]:
+        """Return the sum that ``sum_bits`` bits stand for, and whether it is a NaN."""
+
+
 class Broadcast(wiring.Component):
-    """``rows`` x ``columns`` dot products of ``lanes`` products each, one step per cycle.
+    """Rows of dot products, one step per cycle, whose operands reach all of a row at once.
 
     With one row it is a set of adder trees, with one lane a broadcast matrix, with both a cube.
 
     Parameters
     ----------
-    params : :class:`~hw.mpgemm.array_params.ArrayParams`
+    maker : :class:`RowMaker`
 
     Members
     -------
-    i : ``In(step_signature(params))``
-    o : ``Out(row_signature(params.shape))``
+    i : ``In(step_signature(maker.shape))``
+    o : ``Out(row_signature(maker.shape))``
         The tile's rows. With more than one row they leave from a copy of the sums, while the next
         tile is computed.
 
@@ -100,71 +127,51 @@ class Broadcast(wiring.Component):
     :attr:`latency` cycles after the tile's last step is accepted.
     """
 
-    def __init__(self, params: ArrayParams):
-        self.params = params
-        self.latency = params.cell_latency + (params.rows > 1)
-        self.tiles_inside = params.cell_latency + 2
-        super().__init__({"i": In(step_signature(params)), "o": Out(row_signature(params.shape))})
+    def __init__(self, maker: RowMaker):
+        self.maker = maker
+        self.latency = maker.cell_latency + (maker.shape.rows > 1)
+        self.tiles_inside = maker.cell_latency + 2
+        super().__init__(
+            {"i": In(step_signature(maker.shape)), "o": Out(row_signature(maker.shape))}
+        )
 
     def elaborate(self, platform: Any) -> Module:
-        m, params = Module(), self.params
-        shape, step = params.shape, self.i.payload
-        done, moving = Signal(), Signal()  # ``done``: the cells hold a whole tile
+        m, maker = Module(), self.maker
+        shape, step = maker.shape, self.i.payload
+        m.submodules.out = out = TileRows(shape.rows, shape.columns * maker.sum_bits)
+        moving = wire(m, ~out.done | out.free, "moving")
         m.d.comb += self.i.ready.eq(moving)
 
-        enables, starts = self._stages(m, moving, done)
+        enables, starts = self._stages(m, moving, out.done)
         rows = []
         for r in range(shape.rows):
-            m.submodules[f"row{r}"] = row = CellRow(params)
+            m.submodules[f"row{r}"] = row = maker.new_row()
             m.d.comb += [row.en.eq(enables), row.clr.eq(starts), row.wgt.eq(step.wgt)]
             m.d.comb += row.act.eq(step.act.word_select(r, shape.act_bits // shape.rows))
             rows.append(row.sums)
-        if shape.rows == 1:
-            m.d.comb += [self.o.valid.eq(done), moving.eq(~done | self.o.ready)]
-            self._show(m, rows[0])
-            return m
-
-        left = Signal(range(shape.rows + 1))  # rows that still have to leave
-        copies = [Signal(len(rows[0]), reset_less=True, name=f"copy{r}") for r in range(shape.rows)]
-        free = wire(m, ~left.any() | (left == 1) & self.o.ready, "free")
-        m.d.comb += [moving.eq(~done | free), self.o.valid.eq(left.any())]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += left.eq(left - 1)
-            m.d.sync += [copy.eq(after) for copy, after in itertools.pairwise(copies)]
-        with m.If(done & free):
-            m.d.sync += left.eq(shape.rows)
-            m.d.sync += [copy.eq(row) for copy, row in zip(copies, rows, strict=True)]
-        self._show(m, copies[0])
+        m.d.comb += [
+            out.sums.eq(Cat(*rows)),
+            self.o.valid.eq(out.o.valid),
+            out.o.ready.eq(self.o.ready),
+        ]
+        words = [out.o.payload.word_select(c, maker.sum_bits) for c in range(shape.columns)]
+        accs, nans = zip(*(maker.split(word) for word in words), strict=True)
+        m.d.comb += Value.cast(self.o.payload.acc).eq(Cat(*accs))
+        if shape.nan:
+            m.d.comb += self.o.payload.nan.eq(Cat(*nans))
         return m
 
     def _stages(self, m: Module, moving: Value, done: Signal) -> tuple[Value, Value]:
         """Return the cells' enables, and whether the step that they add starts a sum."""
         step = self.i.payload
         valid, first, last = self.i.valid, step.first, step.last
-        enables = []
-        for stage in range(self.params.cell_latency):
-            enables.append(moving & valid)
+        enables = [moving & valid]
+        for stage in range(self.maker.cell_latency - 1):
             later = [Signal(name=f"{name}{stage}") for name in ("valid", "first", "last")]
-            if stage == self.params.cell_latency - 1:
-                with m.If(moving):
-                    m.d.sync += done.eq(valid & last)
-                break
             with m.If(moving):
-                m.d.sync += [
-                    new.eq(old) for new, old in zip(later, (valid, first, last), strict=True)
-                ]
+                m.d.sync += Cat(*later).eq(Cat(valid, first, last))
             valid, first, last = later
+            enables.append(moving & valid)
+        with m.If(moving):
+            m.d.sync += done.eq(valid & last)
         return Cat(*enables), first
-
-    def _show(self, m: Module, row: Value) -> None:
-        params = self.params
-        width = params.sum_bits
-        accs, nans = [], []
-        for c in range(params.columns):
-            word = row.word_select(c, width)
-            acc, nan = params.split(word)
-            accs.append(acc)
-            nans.append(nan)
-        m.d.comb += Value.cast(self.o.payload.acc).eq(Cat(*accs))
-        if params.shape.nan:
-            m.d.comb += self.o.payload.nan.eq(Cat(*nans))

@@ -9,11 +9,15 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.axis import RegisterSlice, axis
+from hw.axi.queue import ShiftQueue
 from hw.mpgemm.scaling import RowSums, ScaleStage
 from hw.mpgemm.sequencer import Sequencer
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.writer import Writer, out_signature
 from hw.spec.gemm import JOB_BITS
+
+#: Most places of a queue in registers; longer ones are memories.
+LONGEST = 8
 
 __all__ = ["Engine", "StationaryEngine"]
 
@@ -143,14 +147,25 @@ def queued(
 ) -> None:
     """Put a queue between two streams whose fields are those of ``payload``, in their order."""
     word = Cat(*payload.values())
-    m.submodules[name] = queue = SyncFIFO(width=len(word), depth=depth)
+    if depth <= LONGEST:
+        m.submodules[name] = queue = ShiftQueue(len(word), depth)
+        m.d.comb += [
+            queue.i.payload.eq(word),
+            queue.i.valid.eq(source.valid),
+            source.ready.eq(queue.i.ready),
+            Value.cast(sink.payload).eq(queue.o.payload),
+            sink.valid.eq(queue.o.valid),
+            queue.o.ready.eq(sink.ready),
+        ]
+        return
+    m.submodules[name] = memory = SyncFIFO(width=len(word), depth=depth)
     m.d.comb += [
-        queue.w_data.eq(word),
-        queue.w_en.eq(source.valid),
-        source.ready.eq(queue.w_rdy),
-        Value.cast(sink.payload).eq(queue.r_data),
-        sink.valid.eq(queue.r_rdy),
-        queue.r_en.eq(sink.ready),
+        memory.w_data.eq(word),
+        memory.w_en.eq(source.valid),
+        source.ready.eq(memory.w_rdy),
+        Value.cast(sink.payload).eq(memory.r_data),
+        sink.valid.eq(memory.r_rdy),
+        memory.r_en.eq(sink.ready),
     ]
 
 

@@ -132,7 +132,7 @@ class SystolicOS(wiring.Component):
 
     Members
     -------
-    i : ``In(step_signature(params))``
+    i : ``In(step_signature(params.shape))``
     o : ``Out(row_signature(params.shape))``
 
     Timing
@@ -145,7 +145,9 @@ class SystolicOS(wiring.Component):
         self.params = params
         self.latency = params.columns + params.cell_latency
         self.tiles_inside = 2 + math.ceil((self.latency + params.rows) / params.rows)
-        super().__init__({"i": In(step_signature(params)), "o": Out(row_signature(params.shape))})
+        super().__init__(
+            {"i": In(step_signature(params.shape)), "o": Out(row_signature(params.shape))}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params

@@ -3,7 +3,7 @@
 
 from hw.mpgemm.array import engine_of
 from hw.mpgemm.array_params import ArrayParams
-from hw.mpgemm.broadcast import Broadcast
+from hw.mpgemm.broadcast import ArrayRows, Broadcast
 from hw.mpgemm.dataflow import Dataflow
 
 
@@ -21,6 +21,6 @@ DATAFLOW = Dataflow(
     cycles="K cycles a tile of rows x columns, at least `rows`",
     when="For small arrays and short products: no cycles to fill or drain it.",
     check=_check,
-    build=lambda params: engine_of(params, Broadcast(params)),
+    build=lambda params: engine_of(params, Broadcast(ArrayRows(params))),
     cases=({"format": "int2", "act": "int2", "rows": 2, "columns": 2, "max_k": 3},),
 )

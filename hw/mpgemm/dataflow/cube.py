@@ -3,7 +3,7 @@
 
 from hw.mpgemm.array import engine_of
 from hw.mpgemm.array_params import ArrayParams
-from hw.mpgemm.broadcast import Broadcast
+from hw.mpgemm.broadcast import ArrayRows, Broadcast
 from hw.mpgemm.dataflow import Dataflow
 
 
@@ -18,6 +18,6 @@ DATAFLOW = Dataflow(
     cycles="ceil(K / lanes) cycles a tile of rows x columns, at least `rows`",
     when="For most products a cycle in the least area: lanes share an accumulator.",
     check=_check,
-    build=lambda params: engine_of(params, Broadcast(params)),
+    build=lambda params: engine_of(params, Broadcast(ArrayRows(params))),
     cases=({"format": "int2", "act": "int2", "rows": 2, "columns": 1, "lanes": 2, "max_k": 3},),
 )

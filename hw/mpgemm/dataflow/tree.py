@@ -3,7 +3,7 @@
 
 from hw.mpgemm.array import engine_of
 from hw.mpgemm.array_params import ArrayParams
-from hw.mpgemm.broadcast import Broadcast
+from hw.mpgemm.broadcast import ArrayRows, Broadcast
 from hw.mpgemm.dataflow import Dataflow
 
 
@@ -19,7 +19,7 @@ DATAFLOW = Dataflow(
     cycles="ceil(K / lanes) cycles a row and tile of columns",
     when="For matrix times vector, where every weight is used once: no lane idles with one row.",
     check=_check,
-    build=lambda params: engine_of(params, Broadcast(params)),
+    build=lambda params: engine_of(params, Broadcast(ArrayRows(params))),
     cases=({"format": "int2", "act": "e2m1", "rows": 1, "columns": 2, "lanes": 2, "max_k": 3,
             "pipeline": 1},),
 )  # fmt: skip
