@@ -12,6 +12,9 @@ __all__ = ["Normal", "normalized_to_limit", "normalized_top"]
 #: Blocks of ``2**BLOCK`` bits are compared with zero before a word is shifted.
 BLOCK = 2
 
+#: Words of fewer bits are compared step by step: there looking ahead costs more than it gains.
+NARROW = 10
+
 
 def normalized_to_limit(m: Module, word: Value, limit: Value, fill: Value) -> tuple[Value, Value]:
     """Return ``(shifted, amount)``: ``word`` shifted by its leading zeros or by ``limit``.
@@ -77,7 +80,7 @@ def normalized_top(
     blocks: dict[int, list[Value]] = {}
     bits: list[Value] = []
     for step in reversed(range(steps)):
-        if step not in blocks:
+        if step not in blocks or width < NARROW:
             blocks = _blocks(m, word, flip, idle, step)
         by = 1 << step
         room = limit[step] if step < len(limit) else Const(0, 1)
