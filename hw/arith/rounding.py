@@ -1,9 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a magnitude that is cut off must be incremented."""
+"""Whether a magnitude that is cut off must be incremented, and the incremented magnitude."""
 
-from amaranth.hdl import Const, Value
+from amaranth.hdl import Cat, Const, Module, Value
 
-__all__ = ["increment"]
+from hw.arith.wires import wire
+
+__all__ = ["increment", "incremented"]
+
+#: Bits through which a carry of :func:`incremented` ripples before it is looked ahead.
+GROUP = 4
+
+
+def incremented(m: Module, word: Value, by: Value) -> Value:
+    """Return ``word + by`` modulo ``2**len(word)``, for a bit ``by`` that is the last to settle.
+
+    The carries are those of ``word + 1``, and ``by`` only selects.
+    """
+    word = wire(m, word, "word")
+    carries: list[Value] = []
+    below: Value = Const(1, 1)
+    for start in range(0, len(word), GROUP):
+        group = word[start : start + GROUP]
+        carries += [below & group[:k].all() for k in range(len(group))]
+        below = wire(m, below & group.all(), "below")
+    return word ^ (Cat(*carries) & by.replicate(len(word)))
 
 
 def increment(

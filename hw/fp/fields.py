@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
+from hw.arith.rounding import incremented
 from hw.arith.wires import wire
 from hw.spec.formats import FloatFormat
 
@@ -54,7 +55,8 @@ def nan_code(fmt: FloatFormat) -> int | None:
 def encoded(
     m: Module,
     fmt: FloatFormat,
-    magnitude: Value,
+    cut: Value,
+    grows: Value,
     sign: Value,
     nan: Value,
     inf: Value,
@@ -63,16 +65,19 @@ def encoded(
 ) -> Value:
     """Return the code of a rounded result.
 
-    ``magnitude`` is the code without its sign, with exponents beyond the format's range where the
-    result is too large; with ``inf`` or ``nan`` it does not matter.
+    ``cut + grows`` is the code without its sign, with exponents beyond the format's range where
+    the result is too large; with ``inf`` or ``nan`` it does not matter.
     """
     width = fmt.bits - 1
-    magnitude = wire(m, magnitude, "rounded")
     limit = fmt.max_code + 1
-    beyond = _at_least(magnitude, limit)
+    beyond = _at_least(cut, limit)
+    infinite = fmt.nonfinite_rule == "ieee" and overflow != "sat" and rounding != "rtz"
+    if not infinite:  # else the increment itself makes the code of infinity
+        beyond = beyond | grows & (cut == limit - 1)
     over = wire(m, beyond | inf, "over")
     quiet = nan_code(fmt)
-    size = magnitude[:width]
+    size = incremented(m, Cat(cut, Const(0, width))[:width], grows)
+    size = wire(m, size, "rounded")
     if overflow == "sat" or not fmt.nonfinite:
         size = _forced(m, size, over, fmt.max_code)
         lost: Value = Const(0, 1)

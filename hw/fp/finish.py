@@ -3,9 +3,9 @@
 
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 
-from hw.arith.leading import normalized_to_limit
+from hw.arith.leading import normalized_top
 from hw.arith.rounding import increment
 from hw.arith.sticky import shifted_right
 from hw.arith.wires import wire
@@ -30,6 +30,8 @@ class Magnitude:
     """A magnitude, and what is known beside it."""
 
     word: Value
+    flip: Value  #: The bits of ``word`` are inverted.
+    idle: Value  #: What the bits below ``word`` are to be taken for; 1 with ``flip``.
     limit: Value  #: Left shift that brings the top bit to the exponent field 1.
     negative: Value
     carry: Value  #: One unit of the lowest bit is still to be added.
@@ -51,34 +53,27 @@ def finished(
 
     ``limit`` lies between ``least`` and ``most``. ``later`` may have registers at ``normal``.
     """
-    kept = fmt.man_bits + 1
+    kept = fmt.man_bits + 2  # the guard bit too
     if least < 0:
-        total = _lowered(m, replace(total, word=_extended(total, kept + 2)), least)
-    word, amount = normalized_to_limit(m, total.word, total.limit, total.carry)
-    word, amount = later("normal", word), later("normal", amount)
+        total = _lowered(m, total, kept, least)
+    normal = normalized_top(m, total.word, total.flip, total.idle, total.limit, kept)
+    normal = later.each("normal", normal)
     total, special = later.each("normal", total), later.each("normal", special)
-    word = wire(m, _extended(replace(total, word=word), kept + 2), "normal")
-    low = len(word) - kept
-    rest = wire(m, (word[: low - 1] ^ total.carry.replicate(low - 1)).any(), "rest")
+    word, rest = normal.top, normal.rest
     bits = max(most + 1, 1).bit_length()
-    field = wire(m, (total.limit - amount + 1)[:bits], "field") & word[-1].replicate(bits)
-    cut = wire(m, Cat(word[low:-1], field), "cut")
-    grows = increment(
-        rounding, cut[0], word[low - 1], rest, total.sticky, total.negative, total.carry
-    )
-    magnitude = wire(m, cut + wire(m, grows, "grows"), "magnitude")
+    field = wire(m, (total.limit - normal.amount + 1)[:bits], "field") & word[-1].replicate(bits)
+    cut = wire(m, Cat(word[1:-1], field), "cut")
+    grows = increment(rounding, cut[0], word[0], rest, total.sticky, total.negative, total.carry)
+    grows = wire(m, grows, "grows")
     sign = wire(m, Mux(special.inf, special.negative, total.negative), "sign")
-    return encoded(m, fmt, magnitude, sign, special.nan, special.inf, rounding, overflow)
+    return encoded(m, fmt, cut, grows, sign, special.nan, special.inf, rounding, overflow)
 
 
-def _extended(total: Magnitude, width: int) -> Value:
-    """Return the word with low bits added, to ``width`` bits if it has fewer."""
-    return Cat(total.carry.replicate(max(0, width - len(total.word))), total.word)
-
-
-def _lowered(m: Module, total: Magnitude, least: int) -> Magnitude:
+def _lowered(m: Module, total: Magnitude, kept: int, least: int) -> Magnitude:
     """Move a magnitude down whose top bit lies below the result's smallest normal number."""
-    width = len(total.word)
+    word = total.word ^ total.flip.replicate(len(total.word))
+    word = Cat(total.carry.replicate(max(0, kept + 1 - len(word))), word)
+    width = len(word)
     limit = total.limit.as_signed()
     under = wire(m, limit[-1], "under")
     most = min(width, -least)
@@ -86,10 +81,12 @@ def _lowered(m: Module, total: Magnitude, least: int) -> Magnitude:
     distance = Mux(distance > most, most, distance)[: most.bit_length()]
     by = wire(m, distance & under.replicate(most.bit_length()), "down")
     # With a carry to come, ones that fall off all together carry on; else they are sticky.
-    word, lost = shifted_right(m, total.word, by, total.carry)
+    word, lost = shifted_right(m, word, by, total.carry)
     return replace(
         total,
         word=wire(m, word, "word"),
+        flip=Const(0, 1),
+        idle=total.carry,
         limit=wire(m, limit & (~under).replicate(len(limit)), "limit"),
         carry=wire(m, total.carry & ~lost, "carry"),
         sticky=wire(m, total.sticky | lost, "sticky"),

@@ -114,14 +114,15 @@ class FMA(Cell):
         high, low = self._placed(m, leads, product, x.addend)
         low, lost = shifted_right(m, low, by)
         subtract = wire(m, x.negative ^ x.addend_negative, "subtract")
-        width = window.width - 1
-        sums = wire(m, high + (low ^ subtract.replicate(width)), "sums")
-        below = wire(m, subtract & ~sums[-1], "below")
-        word = Cat(sums[:-1] ^ below.replicate(width), sums[-1] & ~subtract)
-        word = wire(m, word, "magnitude")
-        cancelled = wire(m, below & ~lost & ~word.any(), "cancelled")
+        # The top bit is the carry of a sum, and tells the sign of a difference.
+        sums = wire(m, high + (Cat(low, Const(0, 1)) ^ subtract.replicate(window.width)), "sums")
+        word = wire(m, sums[: window.width], "word")
+        below = wire(m, subtract & word[-1], "below")
+        cancelled = wire(m, subtract & ~lost & word.all(), "cancelled")
         return Magnitude(
             word,
+            below,
+            subtract,
             wire(m, Mux(leads, x.limit, x.addend_limit), "limit"),
             wire(m, (x.negative ^ (subtract & (below ^ ~leads))) & ~cancelled, "negative"),
             wire(m, subtract & ~below & ~lost, "carry"),

@@ -63,6 +63,6 @@ def rounded_product(
     limit = wire(m, x.exponent + y.exponent + scale, "limit")
     most = sum(max(1, fmt.max_code >> fmt.man_bits) for fmt in (first, second)) + scale
     zero = Const(0, 1)
-    total = later.each("product", Magnitude(word, limit, negative, zero, zero))
+    total = later.each("product", Magnitude(word, zero, zero, limit, negative, zero, zero))
     special = later.each("product", special_of(m, x, y, negative))
     return finished(m, later, result, total, special, 2 + scale, most, rounding, overflow)

@@ -6,7 +6,7 @@ from math import floor
 
 import pytest
 
-from hw.arith.rounding import increment
+from hw.arith.rounding import increment, incremented
 from hw.spec.rounding import ROUNDINGS
 from tests.hw.arith.tables import table
 
@@ -31,3 +31,12 @@ def test_every_case(rounding):
         if not (sticky and carry):
             value = Fraction(4 * word + sticky + 4 * carry, 4 * 8)
             assert (word >> 3) + grows == rounded(rounding, value, negative)
+
+
+@pytest.mark.parametrize("width", [1, 4, 5, 9])
+def test_incremented(width):
+    def logic(m, word, by):
+        return [incremented(m, word, by)]
+
+    for (word, by), (total,) in table((width, 1), logic):
+        assert total == (word + by) % (1 << width)
