@@ -11,7 +11,16 @@ from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.pe.operands import Operand
 
-__all__ = ["alternated", "drawn", "joined", "scaled", "scaled_faults", "split", "steps_of"]
+__all__ = [
+    "Packets",
+    "alternated",
+    "drawn",
+    "joined",
+    "scaled",
+    "scaled_faults",
+    "split",
+    "steps_of",
+]
 
 #: A descriptor's word and its packets by stream.
 Packets = tuple[int, dict[str, list[int]]]
@@ -102,8 +111,8 @@ def scaled_faults(streams: Streams) -> Streams:
             changed = {"s_axis_scale": (scale * 5)[:length]} if length != len(scale) else {}
             jobs.append((word, {**packets, **changed}))
             name = others[at % 2]
-            cut = packets[name][: max(1, len(packets[name]) // 2)]
-            jobs.append((word, {**packets, **changed, name: cut}))
+            for words in (packets[name][: max(1, len(packets[name]) // 2)], packets[name] * 2):
+                jobs.append((word, {**packets, **changed, name: words}))
         jobs.append((word, packets))
     return joined(jobs)
 

@@ -189,15 +189,21 @@ def check_range(w: ArrayLike, low: int, high: int) -> Integers:
 
 
 def cycles_in_place(
-    parameters: Mapping[str, Any], sizes: tuple[int, int, int], depth: int, beats: int, fill: int
+    parameters: Mapping[str, Any],
+    sizes: tuple[int, int, int],
+    depth: int,
+    beats: int,
+    fill: int,
+    load: int = 0,
 ) -> int:
     """Return the cycles of a job of ``sizes`` (m, n, k), nobody stalling (A.0.5).
 
     Every step takes ``beats`` cycles, the rows of a tile leave during the next one, from a copy of
-    the sums if they are several, and ``fill`` is what other registers add.
+    the sums if they are several, and ``fill`` is what other registers add. Before its first step a
+    tile has ``load`` cycles in which nothing else happens.
     """
     m, n, k = sizes
     rows = int(parameters["rows"])
     tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
-    steps = -(-k // depth) * beats
+    steps = load + -(-k // depth) * beats
     return (tiles - 1) * max(steps, rows) + steps + (m - 1) % rows + 1 + int(rows > 1) + fill
