@@ -26,15 +26,8 @@ from sim.golden.mpgemm.frame import (
     unpack_out,
 )
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
-from sim.golden.mpgemm.scaled import (
-    draw_scales,
-    group_schedule,
-    group_tiles,
-    out_width,
-    pack_scales,
-    scale_formats,
-    scaled_tiles,
-)
+from sim.golden.mpgemm.scale_beats import draw_scales, pack_scales, scale_formats
+from sim.golden.mpgemm.scaled import group_schedule, group_tiles, out_width, scaled_tiles
 from sim.golden.mpgemm.stationary import (
     pack_moving,
     pack_still,

@@ -12,42 +12,30 @@ codes s of the format ``scale``, then with ``zero_point`` as many int8 z, then w
 added as :mod:`sim.golden.dequant` adds: the code of a binary32, or an exact integer.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hw.spec.formats import Format, parse
 from sim.golden import dequant
-from sim.golden.formats import decode, legal_codes
-from sim.golden.mpgemm.frame import Padding, gather
 from sim.golden.mpgemm.jobs import Job, Schedule, Tile
 from sim.golden.mpgemm.products import Fields, tile_fields, tile_size
-from sim.golden.mpgemm.words import pack_codes, unpack_codes
+from sim.golden.mpgemm.scale_beats import scale_formats, unpack_scales
 from sim.golden.pe.group import dequant_parameters
 from sim.golden.pe.operands import Operand
 from sim.golden.pe.pe import matmul
 
 __all__ = [
-    "draw_scales",
     "group_schedule",
     "group_steps",
     "group_tiles",
     "out_width",
-    "pack_scales",
-    "scale_formats",
     "scaled_tiles",
 ]
 
 Codes = NDArray[np.int64]
-
-
-def scale_formats(parameters: Mapping[str, Any]) -> list[Format]:
-    """Return the formats of the scales, those of columns first."""
-    return [parse(name) for name in (parameters["scale"], parameters["act_scale"]) if name]
 
 
 def group_steps(parameters: Mapping[str, Any], k: int) -> list[int]:
@@ -144,7 +132,7 @@ def scaled_tiles(
     """Yield the first ``count`` tiles of a job: codes of binary32 as int32, or exact integers."""
     settings = dequant_parameters(parameters)
     groups = len(group_steps(parameters, job.k))
-    beats = _unpack_scales(parameters, words["scale"][: count * groups])
+    beats = unpack_scales(parameters, words["scale"][: count * groups])
     found = list(_groups(parameters, operands, job, words, count * groups))
     for tile in range(count):
         own = slice(tile * groups, (tile + 1) * groups)
@@ -173,106 +161,3 @@ def _tile(settings: Mapping[str, Any], groups: list[_Group], beats: list[list[Co
             code = dequant.NAN if marks[row, column] else total.y
             sums[row, column] = code - (code >> 31 << 32)
     return sums, marks
-
-
-def _layout(parameters: Mapping[str, Any]) -> list[Fields]:
-    """The fields of a beat of scales."""
-    formats = scale_formats(parameters)
-    rows, columns = int(parameters["rows"]), int(parameters["columns"])
-    zeros = [Fields(columns, 8)] if parameters["zero_point"] else []
-    return [Fields(columns, formats[0].bits), *zeros, *(Fields(rows, f.bits) for f in formats[1:])]
-
-
-def pack_scales(
-    parameters: Mapping[str, Any],
-    m: int,
-    s: ArrayLike,
-    z: ArrayLike | None = None,
-    t: ArrayLike | None = None,
-    padding: Padding = None,
-) -> list[int]:
-    """Return the beats of scales of a job of ``m`` rows.
-
-    Parameters
-    ----------
-    s
-        Codes (groups, N).
-    z, t
-        Zero points (groups, N), -128 to 127, and codes (groups, M), where the parameters want them.
-    padding
-        Draws what lies outside of the matrices; without, it is 0.
-    """
-    groups, n = np.shape(s)
-    rows, columns = int(parameters["rows"]), int(parameters["columns"])
-    given = [np.asarray(s, dtype=np.int64)]
-    given += [np.asarray(z, dtype=np.int64) & 255] if parameters["zero_point"] else []
-    given += [np.asarray(t, dtype=np.int64)] if parameters["act_scale"] else []
-    i, j, g, x = np.ogrid[: -(-m // rows), : -(-n // columns), :groups, : max(rows, columns)]
-    parts = []
-    for at, (fields, codes) in enumerate(zip(_layout(parameters), given, strict=True)):
-        of_rows = bool(parameters["act_scale"]) and at == len(given) - 1
-        place = i * rows + x + 0 * j if of_rows else j * columns + x + 0 * i
-        place = (place + 0 * g)[..., : fields.count]
-        found = gather(codes, fields.bits, np.broadcast_to(g, place.shape), place, padding)
-        bits = found.reshape(-1, fields.count, 1) >> np.arange(fields.bits) & 1
-        parts.append(bits.reshape(len(bits), -1))
-    return pack_codes(np.concatenate(parts, axis=1), 1, padding)
-
-
-def _unpack_scales(parameters: Mapping[str, Any], words: Sequence[int]) -> list[list[Codes]]:
-    """The fields of each beat: codes of columns, zero points as bytes, codes of rows."""
-    layout = _layout(parameters)
-    flat = unpack_codes(words, sum(fields.count * fields.bits for fields in layout), 1)
-    parts, start = [], 0
-    for fields in layout:
-        bits = flat[:, start : start + fields.count * fields.bits]
-        start += fields.count * fields.bits
-        shaped = bits.reshape(len(words), fields.count, fields.bits)
-        parts.append((shaped << np.arange(fields.bits)).sum(axis=-1))
-    return [list(beat) for beat in zip(*parts, strict=True)]
-
-
-#: What the scales of the first jobs are, in turn.
-_KINDS = ("most", "close", "least", "any", "finite", "edges")
-
-
-def draw_scales(
-    parameters: Mapping[str, Any], rng: np.random.Generator
-) -> Callable[[Job, list[int]], list[int]]:
-    """Return what makes the packet of scales of a job, of another kind for each in turn."""
-    kinds = cycle(_KINDS)
-
-    def draw(job: Job, _: list[int]) -> list[int]:
-        kind = next(kinds)
-        groups = len(group_steps(parameters, job.k))
-        formats = scale_formats(parameters)
-        s = _codes(formats[0], kind, (groups, job.n), rng)
-        t = _codes(formats[-1], kind, (groups, job.m), rng) if parameters["act_scale"] else None
-        z = {
-            "most": np.full(s.shape, 127),
-            "least": np.full(s.shape, -128),
-            "edges": rng.choice([-128, 0, 127], s.shape),
-        }.get(kind, rng.integers(-128, 128, s.shape))
-        return pack_scales(parameters, job.m, s, z, t, rng)
-
-    return draw
-
-
-def _codes(fmt: Format, kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Codes:
-    """Codes of a kind: ``close`` within a ninth of them, ``any`` with one in 16 non-finite."""
-    legal = legal_codes(fmt)
-    ints, marks = decode(fmt, legal)
-    finite, special = legal[~marks], legal[marks]
-    order = finite[np.argsort(ints[~marks], kind="stable")]
-    zero = finite[np.argmin(np.abs(ints[~marks]))]
-    if kind in ("most", "least"):
-        return np.full(shape, order[-1 if kind == "most" else 0])
-    if kind == "edges":
-        return rng.choice(np.array([order[0], order[1], zero, order[-2], order[-1]]), shape)
-    if kind == "close":
-        span = max(1, len(order) // 9)
-        return order[int(rng.integers(len(order) - span + 1)) + rng.integers(0, span, shape)]
-    drawn = rng.choice(finite, shape)
-    if kind == "any" and len(special):
-        drawn = np.where(rng.random(shape) < 1 / 16, rng.choice(special, shape), drawn)
-    return drawn

@@ -15,7 +15,8 @@ from sim.golden.mpgemm.cycles import cycles
 from sim.golden.mpgemm.draws import joined
 from sim.golden.mpgemm.draws import split as jobs_of
 from sim.golden.mpgemm.jobs import Job, job_word, out_bits
-from sim.golden.mpgemm.scaled import group_steps, out_width, pack_scales
+from sim.golden.mpgemm.scale_beats import pack_scales
+from sim.golden.mpgemm.scaled import group_steps, out_width
 from sim.golden.pe.operands import operands
 
 SHAPES = [(1, 1, 1), (2, 3, 8), (3, 4, 9), (5, 7, 3), (4, 3, 16), (3, 2, 29)]
