@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -102,7 +102,8 @@ class LookupRow(Cell):
         shape, tables = self.shape, []
         for number in range(shape.tables):
             if shape.outside:
-                table = self.act.word_select(number, shape.table.bits)
+                word = self.act.word_select(number, shape.table.port_bits)
+                table = shape.table.from_port(word)
             else:
                 m.submodules[f"builder{number}"] = builder = TableBuilder(shape.table)
                 m.d.comb += builder.act.eq(self.act.word_select(number, len(builder.act)))
@@ -236,18 +237,21 @@ class Lookup(wiring.Component):
         """Return what is known of the beat in every stage."""
         shape, step = self.shape, self.i.payload
         one = Const(1, 1)
-        place = Signal(place_bits(shape))
+        count = Signal(place_bits(shape))
+        # A job that fails leaves a step behind: only its first beat says where the next one is.
+        first = step.low if shape.beats > 1 else one
+        place = wire(m, count & (~first).replicate(len(count)), "place")
         beat: dict[str, Value] = {
             "valid": self.i.valid,
             "first": step.first,
             "last": step.last,
-            "low": step.low if shape.beats > 1 else one,
+            "low": first,
             "high": step.high if shape.beats > 1 else one,
             "place": place,
             "keys": step.wgt,
         }
         with m.If(self.i.valid & moving):
-            m.d.sync += place.eq(Mux(beat["high"], 0, place + 1))
+            m.d.sync += count.eq(place + 1)
         beats = [beat]
         for stage in range(shape.pipeline):
             later: dict[str, Value] = {}

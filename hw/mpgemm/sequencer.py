@@ -272,6 +272,8 @@ def masked(m: Module, shape: Shape, kind: str, word: Value, left: Value, depth: 
     beyond K become zero, so weights need to change only where they can be not finite.
     """
     if kind == "act":
+        if shape.act_masked:
+            return word[: shape.act_bits]
         bits, fill, size = shape.lane_bits, shape.zero, shape.act_bits
     elif shape.wgt_lane_bits:
         bits, fill, size = shape.wgt_lane_bits, shape.wgt_zero, shape.wgt_bits

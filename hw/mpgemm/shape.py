@@ -22,6 +22,7 @@ class Shape:
     planes_per_beat: int = 1
     nan: bool = False  #: Whether a sum can be of codes that are not finite.
     act_lanes: int = 0  #: Activations of a beat, where not ``rows * depth``.
+    act_masked: bool = False  #: Whether lanes beyond K are zero when they come.
     wgt_lane_bits: int = 0  #: Bits of one weight, where one can be not finite.
     wgt_zero: int = 0  #: Code of a finite weight, for lanes beyond K.
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.

@@ -49,7 +49,7 @@ class TableShape:
 
     @property
     def entry_bits(self) -> int:
-        """Bits of an entry, which is signed. Odd symmetry can need one more for its negation."""
+        """Bits of a stored entry, which is signed; its negation can need one more."""
         if not self.half:
             return _signed_bits(self.group * self.low, self.group * self.high)
         others = (self.group - 1) * max(-self.low, self.high)
@@ -59,6 +59,33 @@ class TableShape:
     def bits(self) -> int:
         """Bits of the table."""
         return len(self.indices) * self.entry_bits
+
+    @property
+    def port_entries(self) -> int:
+        """Entries of a table on a port, where a full one has entry 0 too."""
+        return 1 << self.group - int(self.half)
+
+    @property
+    def port_entry_bits(self) -> int:
+        """Bits of an entry on a port: those of the negation too."""
+        most = self.group * max(-self.low, self.high)
+        return 1 + most.bit_length() if self.half else self.entry_bits
+
+    @property
+    def port_bits(self) -> int:
+        """Bits of a table on a port."""
+        return self.port_entries * self.port_entry_bits
+
+    def from_port(self, word: Value) -> Value:
+        """Return the table that lies on a port."""
+        words = [word.word_select(index, self.port_entry_bits) for index in self.indices]
+        return Cat(entry[: self.entry_bits] for entry in words)
+
+    def to_port(self, table: Value) -> Value:
+        """Return a table as it lies on a port."""
+        words = [table.word_select(k, self.entry_bits) for k in range(len(self.indices))]
+        entries = [_extended(word.as_signed(), self.port_entry_bits) for word in words]
+        return Cat(*([] if self.half else [Const(0, self.port_entry_bits)]), *entries)
 
     @property
     def label(self) -> str:

@@ -8,9 +8,9 @@ is 0 or where all planes of the parameter come in one beat.
 
 **A beat of activations.** Row ``r``, table ``l``, activation ``i`` of its group is product
 ``l * group + i`` of the step and lies at code ``(r * tables + l) * group + i``. With
-``table_source`` ``port`` the beat holds the tables instead: table ``l`` of row ``r`` at
-``(r * tables + l) * shape.bits`` as :class:`~hw.mpgemm.tables.TableShape` has it; activations
-beyond K must have counted as zeros.
+``table_source`` ``port`` the beat holds the tables instead: entry ``p`` of table ``l`` of row ``r``
+is number ``(r * tables + l) * port_entries + p``, of ``port_entry_bits``, see
+:class:`~hw.mpgemm.tables.TableShape`; activations beyond K must have counted as zeros.
 
 **A beat of weights.** Beat ``j`` has the planes ``t = j * planes + p``. The key of column ``c``,
 plane ``p``, table ``l`` are the ``group`` bits at ``((c * planes + p) * tables + l) * group``. With
@@ -99,8 +99,10 @@ def _frame(params: MpGemmParams) -> Shape:
         rows=params.rows,
         columns=params.columns,
         depth=shape.depth,
-        lane_bits=shape.act.bits,
+        lane_bits=shape.row_bits if shape.outside else shape.act.bits,
         zero=0,
+        act_lanes=shape.rows if shape.outside else 0,
+        act_masked=shape.outside,
         wgt_bits=shape.wgt_bits,
         acc_bits=params.acc_width,
         max_k=params.max_k,
