@@ -123,7 +123,8 @@ class Sequencer(wiring.Component):
         if scaled:
             operands["scales"] = (self.scale, closes_group)
         drops = {name: Signal(name=f"drops_{name}") for name in operands}
-        here = [source.valid | ~used for source, used in operands.values()]
+        # Activations are taken with their last beat of weights, but every one of these needs them.
+        here = [act.valid, wgt.valid, *([self.scale.valid | ~closes_group] if scaled else [])]
         pair = wire(m, Cat(*here).all(), "pair")
         fault_code: Value = Const(0, 4)
         for name, (source, used) in reversed(operands.items()):
