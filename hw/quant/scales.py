@@ -32,8 +32,10 @@ class Scale:
 
     @property
     def max_int(self) -> int:
-        """Bound of the magnitude in units of :attr:`lam`."""
-        return self.max_significand << self.fields[1] - self.fields[0]
+        """Largest magnitude in units of :attr:`lam`."""
+        fmt = parse(self.name)
+        last_is_nan = isinstance(fmt, FloatFormat) and fmt.nonfinite_rule == "fn"
+        return self.max_significand - last_is_nan << self.fields[1] - self.fields[0]
 
     @property
     def lam(self) -> int:

@@ -139,7 +139,7 @@ def _grouped(parameters: Mapping[str, Any], both: tuple[Operand, Operand], has_n
         max_k=int(parameters["max_k"]),
         planes=PLANES,
         columns=int(parameters["columns"]),
-        acc_bits=out_width(parameters, *both),
+        acc_bits=out_width(parameters),
         schedule=lambda job: group_schedule(parameters, job),
         tiles=lambda job, words, count: make(parameters, both, job, words, count),
         has_nan=has_nan and mode != "fp32-seq",

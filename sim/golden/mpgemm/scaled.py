@@ -44,14 +44,16 @@ def group_steps(parameters: Mapping[str, Any], k: int) -> list[int]:
     return [-(-min(group, k - start) // lanes) for start in range(0, k, group)]
 
 
-def out_width(parameters: Mapping[str, Any], weight: Operand, act: Operand) -> int:
-    """Return the bits of an output: of a group's sum, of a binary32, or that no sum overflows."""
+def out_width(parameters: Mapping[str, Any]) -> int:
+    """Return the bits of an output.
+
+    Those of a group's sum, of a binary32, or so many that no exact sum overflows, where a group has
+    any integer of ``acc_bits`` and takes from it an int8 times another one.
+    """
     acc_bits = int(parameters["acc_bits"])
     if parameters["sum"] != "exact":
         return acc_bits if parameters["sum"] == "int" else 32
-    most = 1 << acc_bits - 1
-    if parameters["zero_point"]:
-        most += 128 * int(parameters["group"]) * act.max_int
+    most = (129 if parameters["zero_point"] else 1) << acc_bits - 1
     for fmt in scale_formats(parameters):
         most *= Operand(fmt).max_int
     return 1 + (most * -(-int(parameters["max_k"]) // int(parameters["group"]))).bit_length()
