@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Module, Signal, Value
 from amaranth.sim import Simulator
 
-from hw.arith.columns import column_sum
+from hw.arith.columns import _full, column_sum
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -32,6 +32,22 @@ def test_columns_add_up(seed):
                 exact += (rest & (1 << height) - 1).bit_count() << place
                 rest >>= height
             assert ctx.get(total) == exact % (1 << len(heights))
+
+    sim = Simulator(m)
+    sim.add_testbench(bench)
+    sim.run()
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_full_adders(small):
+    m, bits, total, carry = Module(), Signal(3), Signal(), Signal()
+    found = _full(m, bits[0], bits[1], bits[2], small=small)
+    m.d.comb += [total.eq(found[0]), carry.eq(found[1])]
+
+    async def bench(ctx):
+        for word in range(8):
+            ctx.set(bits, word)
+            assert ctx.get(total) + 2 * ctx.get(carry) == word.bit_count()
 
     sim = Simulator(m)
     sim.add_testbench(bench)
