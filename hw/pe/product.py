@@ -8,6 +8,7 @@ from hw.arith.recode import Digit, booth_digits, multiple, plain_digits, signed_
 from hw.arith.select import lines, lines_of_sum, shifted
 from hw.arith.wires import wire
 from hw.pe.decode import Operand
+from hw.pe.product_pair import is_pair, signed_product
 
 __all__ = ["add_product", "product_word"]
 
@@ -44,6 +45,10 @@ def add_product(
     ``shift-add`` takes the cheapest digits of the multiplier, ``booth`` radix-4 digits always.
     ``max_product`` is the largest magnitude that the product can have.
     """
+    if arch == "shift-add" and not heap.carry_chains and is_pair(weight, act):
+        word = wire(m, signed_product(m, weight, act), "product")
+        heap.add(word[: max_product.bit_length() + 1].as_signed())
+        return
     negative = _either(weight.negative, act.negative)
     if negative is not None:
         negative = wire(m, negative, "negative")
