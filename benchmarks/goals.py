@@ -54,7 +54,8 @@ ROWS = (
         0.9, 1.1, 162),
     Row("8-lane int8 x int4 + acc32", "pe", _mac("int4", 8), "dotk8_84", 166.8, 1170, 558,
         0.85, 1.1, 280),
-    Row("8-lane int8 x ternary + acc32", "pe", _mac("ternary", 8), "dottk8", 65.5, 964, 243,
+    # As sign and magnitude: the fourth code is zero, as in the peer.
+    Row("8-lane int8 x ternary + acc32", "pe", _mac("sm2", 8), "dottk8", 65.5, 964, 243,
         0.8, 1.1, 130),
     Row("8-lane int8 x E2M1 + acc32", "pe", _mac("e2m1", 8), "dote2k8", 133.7, 1261, 500,
         0.8, 1.1, 320),

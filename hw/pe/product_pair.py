@@ -11,13 +11,13 @@ from hw.pe.decode import Operand
 
 __all__ = ["is_pair", "signed_product"]
 
-#: Bits of the shorter significand. With longer ones the carry of the negation comes too late.
+#: Most bits of a significand. With longer ones the carry of the negation comes too late.
 SHORT = 2
 
 
 def is_pair(weight: Operand, act: Operand) -> bool:
     """Return whether :func:`signed_product` takes the operands, as it does two of E2M1."""
-    return min(len(weight.significand), len(act.significand)) <= SHORT and all(
+    return max(len(weight.significand), len(act.significand)) <= SHORT and all(
         operand.negative is not None
         and operand.shift is not None
         and (operand.top, operand.fraction) == (2, 0)
