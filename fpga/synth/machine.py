@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emitted Verilog as gates and registers, simulated many times side by side, each with a fault.
 
-Yosys turns the text into AND gates, inverters and flip-flops (AIGER); numpy evaluates them level by
-level, a bit of a word for each copy of the machine. Copy k may hold one :class:`Fault`.
+Yosys turns the text into AND gates, inverters and flip-flops (AIGER); each gate is an operation on
+integers that have a bit for each copy of the machine. Copy k may hold one :class:`Fault`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,7 @@ from fpga import tools
 
 __all__ = ["KINDS", "Copies", "Fault", "Machine", "bits_of"]
 
-Words = NDArray[np.uint64]
-#: Variables, and what to add to each modulo 2.
-_Side = tuple[NDArray[np.int64], Words]
-#: Variables of the gates, both inputs, and for each kind of fault its rows and copies.
-_Level = tuple[NDArray[np.int64], tuple[_Side, _Side], dict[str, tuple[NDArray[np.int64], Words]]]
+_Evaluate = Callable[[list[int], int], list[int]]
 
 #: What a fault does to a gate: invert an input, invert the output, or hold it.
 KINDS = ("left inverted", "right inverted", "inverted", "stuck at 0", "stuck at 1")
@@ -42,7 +38,7 @@ techmap
 dffunmap
 opt_clean
 setundef -zero
-abc -g AND
+abc -g AND{script}
 aigmap
 opt_clean
 write_aiger -ascii -symbols -zinit machine.aag
@@ -71,11 +67,16 @@ class Machine:
     variables: int
 
     @classmethod
-    def read(cls, verilog: str, top: str, folder: Path) -> "Machine":
-        """Return the module ``top`` of the text ``verilog``; ``folder`` receives files."""
+    def read(cls, verilog: str, top: str, folder: Path, script: Sequence[str] = ()) -> "Machine":
+        """Return the module ``top`` of the text ``verilog``; ``folder`` receives files.
+
+        ``script`` holds the commands with which ABC optimises, instead of those of Yosys.
+        """
+        steps = f" -script +{';'.join(command.replace(' ', ',') for command in script)}"
+        steps = steps if script else ""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "machine.v").write_text(verilog, encoding="utf-8")
-        (folder / "machine.ys").write_text(_SCRIPT.format(top=top), encoding="utf-8")
+        (folder / "machine.ys").write_text(_SCRIPT.format(top=top, script=steps), encoding="utf-8")
         tools.run("yosys", ["-q", "-s", "machine.ys"], folder, timeout=_TIMEOUT)
         return cls.parse((folder / "machine.aag").read_text(encoding="utf-8"))
 
@@ -139,6 +140,8 @@ class Machine:
 class Copies:
     """Copies of a machine that run in step, each with its own fault, or with none.
 
+    The gates become the lines of a Python function, whose integers have a bit for each copy.
+
     Parameters
     ----------
     machine : :class:`Machine`
@@ -148,54 +151,23 @@ class Copies:
 
     def __init__(self, machine: Machine, faults: Sequence[Fault | None]):
         self.machine, self.count = machine, len(faults)
-        self._words = -(-self.count // 64)
-        self._state = np.zeros((machine.variables, self._words), dtype=np.uint64)
-        self._levels = self._prepare(faults)
-        self._next = _split(machine.latches[:, 1])
+        self._all, self._octets = (1 << self.count) - 1, -(-self.count // 8)
+        self._state = [0] * machine.variables
         self._was = self._state.copy()
+        self._free = [v for bits in machine.inputs.values() for v in bits]
+        self._free += machine.latches[:, 0].tolist()
+        self._gates = machine.gates[:, 0].tolist()
+        self._next = [(v, n >> 1, -(n & 1) & self._all) for v, n in machine.latches.tolist()]
+        self._evaluate = _compiled(machine, self._free, faults)
 
     def toggles(self) -> int:
         """Return how many gates and registers of all copies differ from the last call."""
-        changed = self._state ^ self._was
-        self._was = self._state.copy()
-        return int(np.unpackbits(changed.view(np.uint8)).sum())
-
-    def _prepare(self, faults: Sequence[Fault | None]) -> list[_Level]:
-        """Return the gates level by level, with their faults."""
-        gates = self.machine.gates
-        depth = np.zeros(self.machine.variables, dtype=np.int64)
-        for variable, left, right in gates.tolist():
-            depth[variable] = 1 + max(depth[left >> 1], depth[right >> 1])
-        places: dict[int, dict[str, dict[int, Words]]] = {}
-        order = depth[gates[:, 0]] if len(gates) else np.zeros(0, dtype=np.int64)
-        row_of = np.zeros(len(gates), dtype=np.int64)
-        levels = []
-        for level in range(1, int(order.max(initial=0)) + 1):
-            rows = np.flatnonzero(order == level)
-            row_of[rows] = np.arange(len(rows))
-            levels.append(gates[rows])
-        for copy, fault in enumerate(faults):
-            if fault is None:
-                continue
-            kinds = places.setdefault(int(order[fault.gate]), {}).setdefault(fault.kind, {})
-            row = int(row_of[fault.gate])
-            mask = kinds.setdefault(row, np.zeros(self._words, dtype=np.uint64))
-            mask[copy // 64] |= np.uint64(1 << copy % 64)
-        return [
-            (
-                table[:, 0],
-                (_split(table[:, 1]), _split(table[:, 2])),
-                {
-                    kind: (np.array(list(rows)), np.array(list(rows.values())))
-                    for kind, rows in places.get(level, {}).items()
-                },
-            )
-            for level, table in enumerate(levels, 1)
-        ]
+        was, self._was = self._was, self._state.copy()
+        return sum((old ^ new).bit_count() for old, new in zip(was, self._state, strict=True))
 
     def reset(self) -> None:
         """Put every register at its start."""
-        self._state[:] = 0
+        self._state = [0] * self.machine.variables
 
     def drive(self, port: str, bits: NDArray[np.bool_]) -> None:
         """Set an input: ``bits`` of shape ``(width,)`` for all copies or ``(copies, width)``."""
@@ -203,49 +175,63 @@ class Copies:
         if variables is None:  # nothing depends on it
             return
         if bits.ndim == 1:
-            full = np.uint64(2**64 - 1)
-            self._state[variables] = np.where(bits, full, np.uint64(0))[:, np.newaxis]
+            for variable, bit in zip(variables, bits.tolist(), strict=True):
+                self._state[variable] = -bit & self._all
             return
-        padded = np.zeros((len(variables), self._words * 64), dtype=np.uint8)
-        padded[:, : self.count] = bits.T
-        octets = np.packbits(padded, axis=1, bitorder="little")
-        self._state[variables] = octets.view(np.uint64)
+        full = np.broadcast_to(bits, (self.count, len(variables)))
+        rows = np.packbits(full.T, axis=1, bitorder="little")
+        for variable, row in zip(variables, rows, strict=True):
+            self._state[variable] = int.from_bytes(row.tobytes(), "little")
 
     def settle(self) -> None:
         """Let the inputs through to the outputs."""
         state = self._state
-        for target, sides, faults in self._levels:
-            left, right = (state[variables] ^ flip for variables, flip in sides)
-            for side, kind in ((left, "left inverted"), (right, "right inverted")):
-                if kind in faults:
-                    rows, masks = faults[kind]
-                    side[rows] ^= masks
-            value = left & right
-            for kind, change in (("inverted", np.bitwise_xor), ("stuck at 1", np.bitwise_or)):
-                if kind in faults:
-                    rows, masks = faults[kind]
-                    value[rows] = change(value[rows], masks)
-            if "stuck at 0" in faults:
-                rows, masks = faults["stuck at 0"]
-                value[rows] &= ~masks
-            state[target] = value
+        values = self._evaluate([state[v] for v in self._free], self._all)
+        for variable, value in zip(self._gates, values, strict=True):
+            state[variable] = value
 
     def clock(self) -> None:
         """Take over the next state. The outputs settle with the next :meth:`settle`."""
-        variables, flip = self._next
-        self._state[self.machine.latches[:, 0]] = self._state[variables] ^ flip
+        state = self._state
+        after = [state[source] ^ flip for _, source, flip in self._next]
+        for (variable, _, _), value in zip(self._next, after, strict=True):
+            state[variable] = value
 
     def read(self, port: str) -> NDArray[np.bool_]:
         """Return an output, shape ``(copies, width)``, bit 0 first."""
-        variables, flip = _split(np.array(self.machine.outputs[port], dtype=np.int64))
-        rows = self._state[variables] ^ flip
-        octets = np.ascontiguousarray(rows).view(np.uint8)
-        return np.unpackbits(octets, axis=1, bitorder="little")[:, : self.count].T.astype(bool)
+        literals = self.machine.outputs[port]
+        words = [self._state[bit >> 1] ^ (-(bit & 1) & self._all) for bit in literals]
+        octets = b"".join(word.to_bytes(self._octets, "little") for word in words)
+        rows = np.frombuffer(octets, dtype=np.uint8).reshape(len(words), -1)
+        return np.unpackbits(rows, axis=1, bitorder="little")[:, : self.count].T.astype(bool)
 
 
-def _split(literals: NDArray[np.int64]) -> _Side:
-    flip = np.where(literals & 1, np.uint64(2**64 - 1), np.uint64(0))
-    return literals >> 1, flip[:, np.newaxis]
+def _compiled(machine: Machine, free: Sequence[int], faults: Sequence[Fault | None]) -> _Evaluate:
+    """Return the function from the values of ``free`` and all ones to the values of the gates."""
+    masks: dict[int, dict[str, int]] = {}
+    for copy, fault in enumerate(faults):
+        if fault is not None:
+            kinds = masks.setdefault(fault.gate, dict.fromkeys(KINDS, 0))
+            kinds[fault.kind] |= 1 << copy
+    lines = ["def evaluate(free, ones):", " v0 = 0"]
+    if free:
+        lines.append(f" {''.join(f'v{variable},' for variable in free)} = free")
+    for gate, (variable, left, right) in enumerate(machine.gates.tolist()):
+        sides = [
+            f"(v{side >> 1} ^ ones)" if side & 1 else f"v{side >> 1}" for side in (left, right)
+        ]
+        text = " & ".join(sides)
+        if gate in masks:
+            turned_left, turned_right, turned, low, high = masks[gate].values()
+            text = f"({sides[0]} ^ {turned_left:#x}) & ({sides[1]} ^ {turned_right:#x})"
+            text = f"((({text}) ^ {turned:#x}) | {high:#x}) & (ones ^ {low:#x})"
+        elif left & right & 1:
+            text = f"(v{left >> 1} | v{right >> 1}) ^ ones"
+        lines.append(f" v{variable} = {text}")
+    lines.append(f" return [{', '.join(f'v{v}' for v in machine.gates[:, 0].tolist())}]")
+    names: dict[str, _Evaluate] = {}
+    exec("\n".join(lines), names)
+    return names["evaluate"]
 
 
 def bits_of(words: Sequence[int], width: int) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ def _own(parser: argparse.ArgumentParser) -> None:
         "--mutants", default="512", metavar="N", help="faults, drawn from all (default: 512)"
     )
     group.add_argument(
-        "--beats", default="400", metavar="N", help="beats of each stall pattern (default: 400)"
+        "--beats", default="1000", metavar="N", help="of each stall pattern (default: 1000)"
     )
     group.add_argument("--seed", default="1", metavar="N", help="what is random (default: 1)")
 

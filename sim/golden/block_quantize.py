@@ -231,7 +231,8 @@ def vectors(
 
     First the corners: zeros (of both signs), one element in a block of zeros, extremes, the largest
     magnitude just below, at and above powers of two and the largest element, blocks with a NaN and
-    with an infinity; then random blocks, whose elements lie a few octaves apart.
+    with an infinity, numbers of one bit; then random blocks, whose elements lie a few octaves
+    apart, among them subnormal ones and ties.
     """
     size = int(parameters.get("size") or default_size(str(parameters["block"])))
     source = str(parameters["source"])
@@ -244,6 +245,11 @@ def vectors(
     result: dict[str, NDArray[Any]] = {"x": np.array(rows[:beats]).reshape(beats, size)}
     if parameters.get("tensor_scale"):
         g = np.exp2(rng.uniform(-20, 20, beats)).astype(np.float32)
+        # Far from such a number the block's scale is the least or the largest: half are near.
+        reals = np.abs(float_values(source, result["x"]))
+        amax = np.where(np.isfinite(reals), reals, 0).max(axis=1)
+        near = np.clip(amax * np.exp2(rng.uniform(-10, 5, beats)), 2.0**-126, 3e38)
+        g = np.where(rng.random(beats) < 0.5, near, g).astype(np.float32)
         g[: len(_TENSOR_CORNERS)] = _TENSOR_CORNERS[:beats]
         result["g"] = g.view(np.uint32).astype(np.int64)
     return result
@@ -273,10 +279,22 @@ def _float_blocks(
                 rows.append(np.where(np.arange(size) == len(rows) % size, top | sign, zeros))
                 below = top - rng.integers(0, 4 << man_bits, size)
                 rows.append(np.where(np.arange(size) == len(rows) % size, top, below))
+    step = max(1, 32 * (man_bits + 1) // beats)
+    for place in range(0, man_bits + 1, step):  # one bit, alone and among smaller numbers
+        lane = np.arange(size) == place % size
+        rows.append(np.where(lane, 1 << place, zeros))
+        rows.append(np.where(lane, 1 << place, rng.integers(0, 1 << place, size)) | sign)
     while len(rows) < beats:
         top = int(rng.integers(0, infinity))
+        if len(rows) % 4 == 0:  # subnormal numbers and the first normal ones, of any magnitude
+            top = int(rng.integers(0, 2 << int(rng.integers(0, man_bits + 1))))
         spread = int(rng.integers(1, 6)) << man_bits
         codes = np.maximum(top - rng.integers(0, spread, size), 0)
+        if len(rows) % 4 == 0:
+            codes = rng.integers(0, top + 1, size) >> rng.integers(0, 4, size)
+        if len(rows) % 4 == 1:  # ties, and roundings up to the next binade
+            last = int(rng.integers(max(0, man_bits - 4), man_bits))
+            codes = codes >> last << last | rng.integers(0, 2, size) * ((1 << last) - 1)
         rows.append(codes | rng.integers(0, 2, size) << width - 1)
     return rows
 

@@ -168,7 +168,7 @@ def vectors(
     """Return beats: extremes of the integers with every kind of scale, then random ones.
 
     Half of the dot products keep their scales close together, so that additions round; a pair of
-    beats now and then cancels.
+    beats now and then cancels, and sometimes all but what a smaller block between them has added.
     """
     bits, blocks = int(parameters["acc_bits"]), int(parameters["blocks"])
     formats = _scales(parameters).formats
@@ -179,7 +179,7 @@ def vectors(
     data = {"p": np.zeros(shape, dtype=object)}
     data |= {name: np.zeros(shape, dtype=object) for name, _ in zip("st", formats, strict=False)}
     last = rng.random(beats) < 1 / 3
-    run_length, close = 0, 0
+    run_length, close = 0, None
     for row in range(beats):
         run_length += 1
         last[row] |= run_length >= longest or row == beats - 1
@@ -195,7 +195,9 @@ def vectors(
             for name in data.keys() - {"p"}:
                 data[name][row] = data[name][row - 1]
         if last[row]:
-            run_length, close = 0, int(rng.integers(2))
+            run_length, close = 0, float(rng.random()) if rng.integers(2) else None
+    if longest > 2:
+        _near_cancellations(data, last, formats, rng, limit)
     if parameters["zero_point"]:
         data["z"] = rng.integers(-128, 128, shape).astype(object)
         data["sa"] = np.array(
@@ -226,15 +228,43 @@ def _pad(fmt: Format) -> int:
     return (1 << fmt.bits) - (1 << fmt.bits - pad)
 
 
-def _scale_code(fmt: Format, rng: np.random.Generator, close: int, early: bool) -> int:
+def _near_cancellations(
+    data: Mapping[str, Integers],
+    last: NDArray[np.bool_],
+    formats: Sequence[Format],
+    rng: np.random.Generator,
+    limit: int,
+) -> None:
+    """Put v, d and -v, where d is worth up to 2**28 times less, in place of some dot products."""
+    starts = np.flatnonzero(np.append(True, last[:-1]))
+    for row in starts[starts > len(last) // 8].tolist():
+        # Later triples may have taken beats of this dot product.
+        if rng.random() < 0.4 or row + 3 > len(last) or not (row == 0 or last[row - 1]):
+            continue
+        rows = slice(row, row + 3)
+        last[rows] = [False, False, True]
+        for block in range(data["p"].shape[1]):
+            value, small = (int(v) for v in rng.integers(1, min(limit, 1 << 62), 2))
+            signs = rng.choice((-1, 1), 2)
+            data["p"][rows, block] = [value * signs[0], small * signs[1], -value * signs[0]]
+            for name, fmt in zip("st", formats, strict=False):
+                codes = legal_codes(fmt)
+                gap = int(rng.integers(0, min(28, len(codes) // 4) + 1))
+                high = len(codes) - 2 if rng.random() < 0.8 else gap + 8
+                top = int(rng.integers(gap, max(gap + 1, high)))
+                data[name][rows, block] = [int(codes[k]) for k in (top, top - gap, top)]
+
+
+def _scale_code(fmt: Format, rng: np.random.Generator, close: float | None, early: bool) -> int:
+    """Return a code; ``close`` says around which part of the codes, None from all of them."""
     codes = legal_codes(fmt)
     if early and rng.random() < 0.3:
         special = codes[decode(fmt, codes)[1]]
         odd = np.concatenate([special[:4], special[-1:], codes[:2], codes[-2:]])
         return int(rng.choice(odd))
-    if close:
-        middle = len(codes) // 2 - len(codes) // 16
-        return int(codes[middle + int(rng.integers(max(1, len(codes) // 16)))])
+    if close is not None:
+        span = max(1, len(codes) // 9)
+        return int(codes[int(close * (len(codes) - span)) + int(rng.integers(span))])
     return int(rng.choice(codes))
 
 

@@ -83,18 +83,22 @@ def vectors(
         frame(2, 0x4000_0000, 1),
         frame(2, device.map["ERROR"].offset // 4, 3),
     ]
-    # Bytes hold only aligned accesses of whole words.
-    accesses = pe_axi.vectors(parameters, rng, 4 * beats)
-    columns = (accesses[name].tolist() for name in ("write", "address", "data", "strobe"))
     size = sum(map(len, frames))
-    for write, address, data, strobe in zip(*columns, strict=True):
-        if size >= beats:
-            break
-        if address % 4 == 0 and (strobe == 15 or not write):
-            word = address // 4
-            frames.append(frame(1, word, 1, [data]) if write else frame(2, word, 1))
-            size += len(frames[-1])
+    while size < beats:
+        for write, address, data, strobe in _accesses(parameters, rng):
+            # Bytes hold only aligned accesses of whole words.
+            if size < beats and address % 4 == 0 and (strobe == 15 or not write):
+                word = address // 4
+                frames.append(frame(1, word, 1, [data]) if write else frame(2, word, 1))
+                size += len(frames[-1])
     return {"rx": np.frombuffer(b"".join(frames), dtype=np.uint8)}
+
+
+def _accesses(parameters: Mapping[str, Any], rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Return some hundred accesses: write, address, data and strobe."""
+    columns = pe_axi.vectors(parameters, rng, 800)
+    names = ("write", "address", "data", "strobe")
+    return list(zip(*(columns[name].tolist() for name in names), strict=True))
 
 
 def frame(command: int, word: int, count: int, data: list[int] | None = None) -> bytes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hw.spec.formats import parse
 from sim.golden import dequant
+from sim.golden.formats import legal_codes
 from sim.golden.pe import pe
 from sim.golden.pe.operands import operands
 
@@ -77,12 +78,24 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> Beats:
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, beats: int) -> Beats:
     """Return beats as :func:`sim.golden.pe.pe.vectors` does, with scales and zero points.
 
-    Beats that end no group carry scales as well, which must not count.
+    In three of four dot products the scales stay close together or rise or fall by little, so that
+    additions align, round and cancel. Beats that end no group carry scales as well, which must not
+    count.
     """
     codes = pe.vectors({**parameters, "core": "stream", "columns": 1}, rng, beats)
     scales = dequant.vectors(dequant_parameters(parameters), rng, beats)
     names = ["s", *(["t"] if parameters.get("act_scale") else [])]
     names += ["z"] if parameters["zero_point"] else []
+    last = np.asarray(codes["last"])
+    first = np.maximum.accumulate(np.where(np.append(True, last[:-1]), np.arange(beats), 0))
+    for name, field in zip("st", _scale_fields(parameters), strict=False):
+        legal = legal_codes(parse(parameters[field]))
+        span = np.maximum(1, len(legal) // 9 >> rng.integers(0, 5, beats)[first])
+        slope = rng.integers(-3, 10, beats)[first] * (rng.random(beats) < 0.5)[first]
+        places = rng.integers(0, len(legal), beats)[first] + slope * (np.arange(beats) - first)
+        near = legal[np.clip(places + rng.integers(0, span), 0, len(legal) - 2)]
+        close = (rng.random(beats) < 3 / 4)[first] & (np.arange(beats) >= beats // 8)
+        scales[name][:, 0] = np.where(close, near, scales[name][:, 0])
     return {**codes, **{name: scales[name][:, 0] for name in names}}
 
 

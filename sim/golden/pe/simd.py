@@ -145,16 +145,25 @@ def vectors(
     """Return ``beats`` beats for :func:`run`.
 
     First, for each format, dot products of one beat of its extreme codes (zero, NaR, the smallest
-    and the largest of both signs, one) and the longest ones of the largest products. Then random
-    dot products of at most ``max_k // lanes`` beats; in most of them NaR is rare.
+    and the largest of both signs, one) and the longest ones of the largest products. In half of the
+    beats left single products, whose codes have long regimes as often as not, so that roundings of
+    every magnitude come by. Then random dot products of at most ``max_k // lanes`` beats; in most
+    of them NaR is rare.
     """
     lanes = int(parameters["lanes"])
     longest = max(1, int(parameters["max_k"]) // lanes)
     deep = max(1, min(longest, beats // 32))
     pairs = [(k, x, y) for k in range(4) for x in _corners(k) for y in _corners(k)]
     leading = [1] * len(pairs) + [deep] * 8
-    marks = frames(parameters, rng, beats, leading, longest)
+    singles = max(0, beats - sum(leading)) // 2
+    marks = frames(parameters, rng, beats, [*leading, *[1] * singles], longest)
     a, w = rng.integers(0, 1 << 16, (2, beats, lanes))
+    rows = slice(sum(leading), sum(leading) + singles)
+    for words in (a, w) if singles else ():
+        # Few significant bits, or their complement.
+        short = words[rows] >> rng.integers(0, 16, (singles, lanes))
+        short ^= rng.choice([0, 0x7FFF, 0xFFFF, 0x8000], (singles, lanes))
+        words[rows] = np.where(rng.random((singles, 1)) < 0.5, short, words[rows])
     fmt = rng.integers(0, 4, beats)
     for row, (kind, x, y) in enumerate(pairs[:beats]):
         fmt[row], a[row], w[row] = kind, x, y

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.mutation import OUTPUT, UNITS, cases, label
 from fpga.synth.machine import KINDS, Copies, Fault, Machine
 from gen.emit import emit
 from gen.unit import discover
+from hw.pe.arch import NAMES
 from sim.bench import mutation
-from sim.bench.equivalence import equivalent
-from sim.bench.mutation import mutate
+from sim.bench.equivalence import equivalent, reduced
+from sim.bench.mutation import mutate, stimulus
 from sim.commands.mutate import run  # noqa: F401  (the command exists)
 from tests.verilog import mutants
 
@@ -74,6 +76,44 @@ def test_equivalence(tmp_path: Path) -> None:
     assert equivalent(machine, [], tmp_path) == []
 
 
+def test_reduced(tmp_path: Path) -> None:
+    """The redundant product goes, and nothing else is seen of it."""
+    machine = Machine.parse(REDUNDANT)
+    small = reduced(machine, tmp_path)
+    assert (len(machine.gates), len(small.gates), len(small.latches)) == (3, 1, 1)
+    assert {n: len(b) for n, b in small.inputs.items()} == {"a": 1, "b": 1, "c": 1}
+    whole, part, rng = Copies(machine, [None]), Copies(small, [None]), np.random.default_rng(3)
+    for _ in range(20):
+        for name in machine.inputs:
+            bit = rng.random(1) < 0.5
+            whole.drive(name, bit)
+            part.drive(name, bit)
+        whole.settle()
+        part.settle()
+        assert all((whole.read(name) == part.read(name)).all() for name in machine.outputs)
+        whole.clock()
+        part.clock()
+
+
+def test_reduced_unit(tmp_path: Path) -> None:
+    """Binary AIGER comes back as it went: a unit keeps its answers on random inputs."""
+    text, manifest = emitted(format="int3", act="e2m1", lanes=2, pipeline=1)
+    machine = Machine.read(text, manifest["module"], tmp_path)
+    small = reduced(machine, tmp_path)
+    assert len(small.gates) <= len(machine.gates)
+    copies, rng = [Copies(m, [None] * 64) for m in (machine, small)], np.random.default_rng(3)
+    for _ in range(50):
+        given = {name: rng.random((64, len(bits))) < 0.5 for name, bits in machine.inputs.items()}
+        for copy in copies:
+            for name, bits in given.items():
+                copy.drive(name, bits)
+            copy.settle()
+        for name in machine.outputs:
+            assert (copies[0].read(name) == copies[1].read(name)).all()
+        for copy in copies:
+            copy.clock()
+
+
 def test_score(tmp_path: Path) -> None:
     score = mutate(*emitted(format="int4", act="int4"), tmp_path, mutants=128)
     assert score.mutants == 128 == score.killed + score.equal + len(score.left)
@@ -83,6 +123,41 @@ def test_score(tmp_path: Path) -> None:
 def test_combinational(tmp_path: Path) -> None:
     score = mutate(*emitted(format="e2m1", act="int4", core="dot"), tmp_path, mutants=128)
     assert score.ratio >= 0.95
+
+
+CELLS: dict[str, dict[str, Any]] = {
+    "stages": {"format": "e2m1", "act": "int4", "core": "accumulate", "pipeline": 2, "max_k": 8},
+    "two words": {"arch": "csa", "format": "int2", "act": "int2", "core": "accumulate"},
+    "column": {
+        "arch": "sparse-digit", "format": "int2", "lanes": 4, "columns": 2, "core": "accumulate",
+        "acc_bits": 26,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_bare_cells(name: str, tmp_path: Path) -> None:
+    score = mutate(*emitted(**CELLS[name]), tmp_path, mutants=100, beats=200)
+    assert score.ratio >= 0.95
+
+
+def test_a_result_of_two_words_is_judged_by_their_sum(tmp_path: Path) -> None:
+    """A bit that moves from one word to the other is no fault; a bit that goes astray is."""
+    text, manifest = emitted(**CELLS["two words"])
+    moved = {"acc_sum": "c_acc_carry", "acc_carry": "c_acc_sum"}
+    lost = {"acc_sum": "c_acc_sum & ~2"}
+    options = {"mutants": 1, "beats": 60}
+    mutate(mutants.mutate(text, manifest, moved), manifest, tmp_path, **options)
+    with pytest.raises(ValueError, match="condemns the healthy"):
+        mutate(mutants.mutate(text, manifest, lost), manifest, tmp_path, **options)
+
+
+def test_accesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "GOAL", 0)  # no proofs
+    unit = discover()["pe-axi"]
+    found = emit(unit, unit.params(format="int2", act="int2", max_k=8))
+    score = mutate(*found, tmp_path, mutants=31, beats=100)
+    assert score.killed > score.mutants / 2
 
 
 def test_a_poor_bench_scores_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +173,7 @@ def test_a_poor_bench_scores_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             return {"a": zeros, "w": zeros, "last": np.ones(8, dtype=bool)}
 
     monkeypatch.setattr(mutation, "golden_of", lambda manifest: Poor)
+    monkeypatch.setattr(mutation, "GOAL", 0)  # no proofs
     assert mutate(*emitted(format="int4"), tmp_path, mutants=128).ratio < 0.6
 
 
@@ -109,6 +185,21 @@ def test_a_faulty_unit_is_condemned(name: str, tmp_path: Path) -> None:
         mutate(mutants.mutate(text, manifest, name), manifest, tmp_path, mutants=1)
 
 
-def test_what_it_cannot_drive(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="neither streams nor is it combinational"):
-        mutate(*emitted(core="accumulate"), tmp_path)
+def test_what_it_cannot_drive() -> None:
+    unit = discover()["pe-uart"]
+    with pytest.raises(ValueError, match="no port by which it could be driven"):
+        stimulus(emit(unit, unit.params())[1])
+
+
+def test_the_page_has_every_architecture() -> None:
+    every = cases()
+    assert {case["arch"] for name, case in every if name == "pe" and "arch" in case} == set(NAMES)
+    assert {name for name, _ in every} == set(UNITS)
+    page = OUTPUT.read_text(encoding="utf-8")
+    scores = {
+        row.split(" | ")[0].removeprefix("| "): float(row.split(" | ")[-1].split()[0])
+        for row in page.splitlines()
+        if row.endswith("% |")
+    }
+    assert set(scores) == {label(*case) for case in every}
+    assert min(scores.values()) >= 95
