@@ -71,8 +71,8 @@ def drawn(sources: Sequence[tuple[int, Source]], rng: np.random.Generator, count
 
 
 def with_bits(jobs: Iterable[Packets], bits: int) -> list[Packets]:
-    """Return the jobs with ``bits`` in the descriptors that ask for nothing and have no error."""
-    return [(word | bits << 48 if not word >> 48 else word, packets) for word, packets in jobs]
+    """Return the jobs with ``bits`` in their descriptors, or more where there was something."""
+    return [(word | bits << 48, packets) for word, packets in jobs]
 
 
 def alternated(sources: Sequence[tuple[int, Source]], rng: np.random.Generator) -> Streams:

@@ -184,11 +184,11 @@ def _tiles(
     used = np.arange(steps * length).reshape(steps, length) < job.k
     near = unpack_codes(beats["scale"], entries * length, act.bits)
     near = near.reshape(tiles, steps, entries, length)
-    near = decode(act, np.where(used[:, None], near, 0))[0] * used[:, None]
+    near = decode(act, np.where(used[:, None], near, 0))[0]
     tables = _signed_tables(parameters, beats["wgt"], tiles)
     for tile in range(tiles):
         height, width = tile_size(parameters, job, tile)
-        a = decode(act, np.where(used, codes[tile, :height], 0))[0] * used
+        a = decode(act, np.where(used, codes[tile, :height], 0))[0]
         found = encode(a, near[tile], parameters["distance"])
         sums = tables[tile, :width, np.arange(steps), found].sum(axis=1)
         yield sums, np.zeros(sums.shape, dtype=bool)

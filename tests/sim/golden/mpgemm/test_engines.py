@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from sim.golden.mpgemm import bit_plane, codebook, lut, lut_ternary, ternary_add
 from sim.golden.mpgemm.frame import unpack_out
 from sim.golden.mpgemm.jobs import job_word
+from sim.golden.mpgemm.products import exact_product
 
 BASE = {"act": "int8", "rows": 2, "columns": 3, "max_k": 64, "acc_bits": 24, "zero_point": None}
 LUT = {**BASE, "group": 4, "tables": 1, "table_source": "builder", "table_kind": "half"}
@@ -55,3 +56,9 @@ def test_products_are_equal(k):
         for engine, p in engines:
             found = product(engine, p, a, w).astype(np.int64)
             assert_array_equal(found, a @ w, err_msg=engine.__name__)
+
+
+def test_products_beyond_the_integers_of_float64():
+    a, w = np.array([[1 << 30, 1]]), np.array([[1 << 40, 1], [-1 << 40, -3]])
+    assert exact_product(a, w).tolist() == [[(1 << 70) + 1, -(1 << 70) - 3]]
+    assert exact_product(a, w >> 20).dtype == np.int64

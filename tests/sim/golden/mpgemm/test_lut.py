@@ -136,6 +136,22 @@ def test_layout_by_hand():
     assert lut.pack_weights(half, w) == [0b11_11_01_10, 0b00_10_10_00]
 
 
+@pytest.mark.parametrize("case", [{}, {"planes": 3, "tables": 2, "group": 3}], ids=str)
+def test_the_last_job_has_every_key(case):
+    p = parameters(**case)
+    *_, (job, _, wgt) = jobs_of(lut.vectors(p, np.random.default_rng(1), 2))
+    group, tables, planes = p["group"], p["tables"], p["planes"]
+    beats, seen = -(-4 // planes), set()
+    for at, word in enumerate(wgt):
+        for c, plane, table in itertools.product(range(3), range(planes), range(tables)):
+            t = at % beats * planes + plane
+            key = word >> ((c * planes + plane) * tables + table) * group & (1 << group) - 1
+            if t < 4:
+                seen.add((t, table, key))
+    assert job.k == group * tables
+    assert len(seen) == 4 * tables << group
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="weights must be -8 to 7, not -8 to 8"):
         lut.pack_weights(parameters(), [[-8], [8]])
@@ -168,6 +184,14 @@ def test_vectors_with_tables_by_the_port(kind, act):
     p = parameters(table_kind=kind, act=act, **PORT)
     outs = split_out(lut.run(p, lut.vectors(p, np.random.default_rng(1), 14)))
     assert [out["tuser"][-1] for out in outs] == [0] * 14
+
+
+def test_tables_that_are_none():
+    p = parameters(table_kind="full", act="int4", group=2, rows=1, table_source="port")
+    values = table_beats.table_values(p)
+    assert values(np.array([[[0, 5, 3, 8]]]), 2).tolist() == [[5, 3]]
+    with pytest.raises(ValueError, match="a beat of tables is none of activations"):
+        values(np.array([[[0, 5, 3, 9]]]), 2)
 
 
 @pytest.mark.parametrize("kind", ["half", "full"])
