@@ -105,7 +105,7 @@ class Engine(wiring.Component):
                 sums.clr.eq(step.payload.first),
             ]
             source["sa"] = sums.sums
-        queued(m, "groups", core.tiles_inside + 2, source, group, scaling.group)
+        queued(m, "groups", core.tiles_inside, source, group, scaling.group)
         framed(m, self, sequencer, core, scaling.o)
         return m
 
