@@ -179,6 +179,8 @@ class _View:
         parameters, contract = manifest["parameters"], manifest["contract"]
         self.rows = int(contract.get("tile_rows", parameters.get("rows", 0)))
         self.columns = int(contract.get("tile_columns", parameters.get("columns", 0)))
+        #: Products after which a tile's rows come out, 0 where they do once.
+        self.group = int(contract["group"]) if contract.get("sum") == "int" else 0
 
     def sizes(self, number: int) -> dict[str, int]:
         """Return the fields of a job's descriptor."""
@@ -233,13 +235,16 @@ class _View:
         sizes = self.sizes(number)
         if not self.rows or not self.columns or not sizes["m"]:
             return text
-        across = -(-sizes["n"] // self.columns)
+        groups = -(-sizes["k"] // self.group) if self.group else 1
+        across = -(-sizes["n"] // self.columns) * groups
         tile_row, rest = divmod(local, self.rows * across)
         height = min(self.rows, sizes["m"] - tile_row * self.rows)
         if height < 1:
             return text
-        tile_column, row = divmod(rest, height)
-        return f"{text} (row {tile_row * self.rows + row}, column tile {tile_column})"
+        place, row = divmod(rest, height)
+        tile_column, group = divmod(place, groups)
+        told = f", group {group}" if self.group else ""
+        return f"{text} (row {tile_row * self.rows + row}, column tile {tile_column}{told})"
 
     def times(self, spent: Sequence[int], golden: Any) -> list[tuple[str, int, int | None]]:
         """Return each good job, its cycles alone, and those of the model if it says."""
