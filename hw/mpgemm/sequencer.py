@@ -104,10 +104,10 @@ class Sequencer(wiring.Component):
         m, shape = Module(), self.shape
         act, wgt, step, tile = self.act, self.wgt, self.step, self.tile
 
-        size_n, size_k = Signal(16), Signal(16)
-        left_m, left_n, left_k = Signal(16), Signal(16), Signal(16)
+        size_n, size_k = (Signal(16, name=f"size_{name}") for name in "nk")
+        left_m, left_n, left_k = (Signal(16, name=f"left_{name}") for name in "mnk")
         code = Signal(4)
-        first, first_group = Signal(), Signal()
+        first, first_group = Signal(name="first"), Signal(name="first_group")
 
         closes_k = wire(m, left_k <= shape.depth, "closes_k")
         closes_n = wire(m, left_n <= shape.columns, "closes_n")
@@ -115,7 +115,8 @@ class Sequencer(wiring.Component):
         low, high = self._planes(m)
         closes_group = wire(m, high & (closes_k | self._group_full(m)), "closes_group")
         closes_tile = wire(m, closes_k & high, "closes_tile")
-        closes_job = wire(m, closes_tile & closes_n & closes_m, "closes_job")
+        last_step = wire(m, closes_k & closes_n & closes_m, "last_step")
+        closes_job = wire(m, last_step & high, "closes_job")
         scaled = bool(shape.scale_bits)
         tells = closes_tile if scaled else closes_group  # a token goes to the writer
 
@@ -129,7 +130,9 @@ class Sequencer(wiring.Component):
         fault_code: Value = Const(0, 4)
         for name, (source, used) in reversed(operands.items()):
             early, late = (error_code(f"{name} end {when}") for when in ("early", "late"))
-            wrong_end = used & (source.payload.tlast != closes_job)
+            # The activations of a step are judged before its first beat of weights is taken.
+            ends = last_step if source is act else closes_job
+            wrong_end = (used | (source is act)) & (source.payload.tlast != ends)
             found = Mux(source.payload.tlast, early, late)
             fault_code = wire(m, Mux(wrong_end, found, fault_code), f"{name}_fault")
         fault = wire(m, fault_code.any(), "fault")
