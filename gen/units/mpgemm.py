@@ -42,7 +42,15 @@ _HELP = {
     "products",
     "planes": "bit planes of the weights that are looked up at once",
     "table_kind": "half: sums over plus or minus each activation, of which one sign is stored; "
-    "full: sums of every subset",
+    "full: sums of every subset; split: one half table for at most two activations each",
+    "format": "weight format",
+    "book": "table format of the weights, such as nf4, sf4 or codebook:-3,0,1,5",
+    "lanes": "products of a step for each sum",
+    "group_size": "products that share a scale, a multiple of lanes",
+    "scale": "format of the scales of a column's groups",
+    "act_scale": "format of the scales of a row's groups",
+    "zero_points": "each column's group has a zero point, an int8 taken from its weights",
+    "sum": "how groups are added: int (not), exact, fp32-seq",
     "table_source": "builder: inside, from activations; port: s_axis_act brings the tables",
 }
 
@@ -68,7 +76,7 @@ UNIT = Unit(
         "engine": NAMES,
         "target": TARGETS,
         "scheme": ("twos", "offset"),
-        "table_kind": ("half", "full"),
+        "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),
     },
     cases=tuple({"engine": name, **case} for name in NAMES for case in engine_kind(name).cases),

@@ -23,6 +23,14 @@ OPTIONS = (
     "planes",
     "table_kind",
     "table_source",
+    "format",
+    "book",
+    "lanes",
+    "group_size",
+    "scale",
+    "act_scale",
+    "zero_points",
+    "sum",
 )
 
 
@@ -46,6 +54,14 @@ class MpGemmParams:
     planes: int | None = None  #: Bit planes looked up at once.
     table_kind: str | None = None  #: Entries that a table holds.
     table_source: str | None = None  #: Where the tables come from.
+    format: str | None = None  #: Weight format.
+    book: str | None = None  #: Table of the weights' values.
+    lanes: int | None = None  #: Products of a step for each sum.
+    group_size: int | None = None  #: Products that share a scale.
+    scale: str | None = None  #: Format of the scales of a column's groups.
+    act_scale: str | None = None  #: Format of the scales of a row's groups.
+    zero_points: bool = False  #: Whether the weights of each group have a zero point.
+    sum: str | None = None  #: How groups are added.
 
     def __post_init__(self) -> None:
         for name, allowed in (("engine", NAMES), ("target", TARGETS)):
@@ -58,7 +74,7 @@ class MpGemmParams:
             raise ValueError(f"act must be a text, not {self.act!r}")
         _ = self.act_format
         for name in OPTIONS:
-            if getattr(self, name) is not None and name not in self.kind.options:
+            if getattr(self, name) not in (None, False) and name not in self.kind.options:
                 takers = [n for n in NAMES if name in engine_kind(n).options]
                 raise ValueError(
                     f"{name} must not be given with engine {self.engine}, but is "
@@ -86,7 +102,8 @@ class MpGemmParams:
     @property
     def exact_bits(self) -> int:
         """Bits with which no sum of ``max_k`` products overflows."""
-        return 1 + (self.kind.max_product(self) * self.max_k).bit_length()
+        longest = self.kind.longest(self) if self.kind.longest else self.max_k
+        return 1 + (self.kind.max_product(self) * longest).bit_length()
 
     @property
     def acc_width(self) -> int:
@@ -104,6 +121,8 @@ class MpGemmParams:
         chosen = dataclasses.asdict(self)
         chosen.update({name: self.option(name) for name in self.kind.options})
         chosen.update(act=self.act_format.name, acc_bits=self.acc_width)
+        if self.kind.resolved:
+            chosen.update(self.kind.resolved(self))
         return chosen
 
 

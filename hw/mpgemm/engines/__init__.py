@@ -8,7 +8,7 @@ module; nothing lists them.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,12 @@ class EngineKind:
     #: What the manifest says of the weights of a beat: ``format`` and ``lanes``.
     weights: "Callable[[MpGemmParams], dict[str, Any]]"
     build: "Callable[[MpGemmParams], wiring.Component]"
+    #: Products of the longest sum, where not ``max_k``.
+    longest: "Callable[[MpGemmParams], int] | None" = None
+    #: Choices that follow from others, as the manifest states them.
+    resolved: "Callable[[MpGemmParams], dict[str, Any]] | None" = None
+    #: Parameters of the cells that the engine leaves no choice of.
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     #: Small parameter sets on which the house rules and the formal proofs are run.
     cases: tuple[dict[str, Any], ...] = ()
 
