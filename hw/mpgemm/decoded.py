@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Broadcast cores whose weights are decoded once for all rows."""
+
+import dataclasses
+from typing import Any, Protocol
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.mpgemm.broadcast import Broadcast, RowMaker, step_signature
+from hw.mpgemm.shape import Shape
+from hw.mpgemm.writer import row_signature
+
+__all__ = ["Decoded", "DecodedRows"]
+
+
+class DecodedRows(RowMaker, Protocol):
+    """Rows whose ``wgt`` is not what comes, but what is decoded from it."""
+
+    @property
+    def decoded_bits(self) -> int:
+        """Bits of ``wgt`` of a row."""
+
+    def decode(self, m: Module, word: Value, taken: Value) -> Value:
+        """Return them for a beat of weights, zero where it is not ``taken``, if it matters."""
+
+
+class _Inner:
+    """The maker as :class:`Broadcast` is to see it."""
+
+    def __init__(self, maker: DecodedRows):
+        self.cell_latency, self.sum_bits = maker.cell_latency, maker.sum_bits
+        self.new_row, self.split = maker.new_row, maker.split
+        self.shape: Shape = dataclasses.replace(maker.shape, wgt_bits=maker.decoded_bits)
+
+
+class Decoded(wiring.Component):
+    """A :class:`~hw.mpgemm.broadcast.Broadcast` behind decoders of its weights.
+
+    Rows get the weights of a step one cycle before its sums hold it, so with the last bit of
+    ``en``, whatever their latency.
+
+    Parameters
+    ----------
+    maker : DecodedRows
+
+    Members
+    -------
+    i : ``In(step_signature(maker.shape))``
+    o : ``Out(row_signature(maker.shape))``
+
+    Timing
+    ------
+    That of :class:`~hw.mpgemm.broadcast.Broadcast`.
+    """
+
+    def __init__(self, maker: DecodedRows):
+        self._maker, self._core = maker, Broadcast(_Inner(maker))
+        self.latency, self.tiles_inside = self._core.latency, self._core.tiles_inside
+        super().__init__(
+            {"i": In(step_signature(maker.shape)), "o": Out(row_signature(maker.shape))}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, core, step = Module(), self._core, self.i.payload
+        m.submodules.core = core
+        wiring.connect(m, core.o, wiring.flipped(self.o))
+        word, valid = step.wgt, self.i.valid
+        for stage in range(self._maker.cell_latency - 1):
+            held = Signal(len(step.wgt), name=f"weights{stage}", reset_less=True)
+            there = Signal(name=f"weights_there{stage}")
+            with m.If(core.i.ready):
+                m.d.sync += [held.eq(word), there.eq(valid)]
+            word, valid = held, there
+        m.d.comb += [
+            self.i.ready.eq(core.i.ready),
+            core.i.valid.eq(self.i.valid),
+            core.i.payload.act.eq(step.act),
+            core.i.payload.first.eq(step.first),
+            core.i.payload.last.eq(step.last),
+            core.i.payload.wgt.eq(self._maker.decode(m, word, valid & core.i.ready)),
+        ]
+        return m

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ternary weights, several of them at once by table lookup.
+
+**Order of beats.** For each tile of ``rows`` rows of A, for each tile of ``columns`` columns of W,
+for each step of ``group * tables`` products: one beat of activations and one of weights.
+
+**A beat of activations.** Row ``r``, table ``l``, activation ``i`` of its group is product
+``l * group + i`` of the step and lies at code ``(r * tables + l) * group + i``.
+
+**A beat of weights.** The key of column ``c``, table ``l`` lies at ``(c * tables + l) * kb``, with
+``kb`` 4, 5, 7 or 8 bits for groups of 2, 3, 4 or 5. It is the two's complement number ``sum(w[i] *
+3**i)`` of the group's weights -1, 0 and 1. A number that no weights have counts as zero, as do keys
+of activations beyond K; keys of columns beyond N may be anything.
+
+**Result.** ``sum(a * w)``, exact.
+"""
+
+from typing import Any
+
+from hw.mpgemm.decoded import Decoded
+from hw.mpgemm.engine import Engine
+from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.params import MpGemmParams, within
+from hw.mpgemm.shape import Shape
+from hw.mpgemm.ternary import TernaryLookup, TernaryRows
+from hw.spec.formats import IntFormat
+
+#: Activations of the tables of a group, by the option ``table_kind``.
+_PARTS: dict[str, dict[int, tuple[int, ...]]] = {
+    "half": {2: (2,), 3: (3,), 4: (4,), 5: (5,)},
+    "split": {2: (1, 1), 3: (2, 1), 4: (2, 2), 5: (2, 2, 1)},
+}
+
+
+def _check(params: MpGemmParams) -> None:
+    fmt = params.act_format
+    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
+        raise ValueError(
+            f"act must be a two's complement or unsigned integer with engine lut-ternary, such as "
+            f"int8, not {fmt.name!r}"
+        )
+    within("group", params.option("group"), 2, 5)
+    within("tables", params.option("tables"), 1, 64)
+    within("pipeline", params.pipeline, 0, 1)
+    kind = params.option("table_kind")
+    if kind not in _PARTS:
+        raise ValueError(f"table_kind must be half or split with engine lut-ternary, not {kind!r}")
+
+
+def _lookup(params: MpGemmParams) -> TernaryLookup:
+    fmt = params.act_format
+    assert isinstance(fmt, IntFormat)
+    group = params.option("group")
+    return TernaryLookup(
+        group=group,
+        tables=params.option("tables"),
+        act=fmt,
+        parts=_PARTS[params.option("table_kind")][group],
+        pipeline=params.pipeline,
+        carry_chains=params.target != "gates",
+    )
+
+
+def _frame(params: MpGemmParams) -> Shape:
+    look = _lookup(params)
+    return Shape(
+        rows=params.rows,
+        columns=params.columns,
+        depth=look.group * look.tables,
+        lane_bits=look.act.bits,
+        zero=0,
+        wgt_bits=params.columns * look.tables * look.key_bits,
+        acc_bits=params.acc_width,
+        max_k=params.max_k,
+    )
+
+
+def _weights(params: MpGemmParams) -> dict[str, Any]:
+    look = _lookup(params)
+    return {"format": f"int{look.key_bits}", "lanes": params.columns * look.tables}
+
+
+def _core(params: MpGemmParams) -> Decoded:
+    return Decoded(TernaryRows(_lookup(params), params.shape))
+
+
+ENGINE = EngineKind(
+    name="lut-ternary",
+    summary="keys of `group` ternary weights look up sums made once for all columns",
+    source="TeLLMe; ternary table generator of KU Leuven, ISPASS 2026",
+    cycles="ceil(K / (group tables)) cycles a tile, at least `rows`",
+    when="For ternary weights stored with 1.6 bits each, wide activations and many columns.",
+    golden="sim.golden.mpgemm.lut_ternary",
+    options={"group": 5, "tables": 1, "table_kind": "half"},
+    check=_check,
+    max_product=lambda params: params.act_format.max_int,
+    shape=_frame,
+    weights=_weights,
+    build=lambda params: Engine(params.shape, _core(params)),
+    cases=(
+        {"act": "int2", "group": 2, "rows": 2, "columns": 2, "max_k": 3},
+        {"act": "uint2", "group": 3, "rows": 1, "columns": 1, "max_k": 4, "pipeline": 1,
+         "table_kind": "split"},
+    ),
+)  # fmt: skip

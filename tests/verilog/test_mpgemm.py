@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrix engines without multipliers under traffic: good jobs, faulty jobs, cycles of each alone.
+
+Rows of the acceptance table: LUT Tensor Core; T-MAC; TeLLMe and the ternary table generator of KU
+Leuven; ABQ-LLM and FlexQ; GANQ; PQA.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Const
+
+from gen.emit import emit
+from gen.unit import discover
+from sim.bench import streams
+from sim.bench.check import Pass, Report, golden_of
+
+_TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
+
+#: Each engine, with each of its structures and odd shapes.
+CASES: dict[str, dict[str, Any]] = {
+    "ternary": {**_TERNARY, "group": 3, "tables": 2},
+    "ternary-split": {**_TERNARY, "act": "uint4", "table_kind": "split", "pipeline": 1},
+    "ternary-chains": {**_TERNARY, "rows": 1, "group": 4, "target": "xcup"},
+}
+
+PASSES = [Pass("none", "none"), Pass("random", "bursty")]
+
+
+def run(parameters: dict[str, Any], folder: Path, jobs: int = 1) -> Report:
+    unit = discover()["mpgemm"]
+    text, manifest = emit(unit, unit.params(**parameters))
+    source = folder / "mpgemm.v"
+    source.write_text(text, encoding="utf-8")
+    rng = np.random.default_rng(1)
+    golden = golden_of(manifest)
+    stimulus = streams.stimulus_of(golden, manifest["parameters"], rng, jobs)
+    return streams.check(source, manifest, stimulus, folder / "build", passes=PASSES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_engine(name: str, tmp_path: Path) -> None:
+    report = run(CASES[name], tmp_path)
+    assert report.passed, (report.fault, report.mismatch)
+    assert report.results > 30
+    assert all(spent == due for _, spent, due in report.times)
+
+
+#: What is broken, and a case that shows it.
+BROKEN: dict[str, tuple[str, Any, str]] = {
+    "illegal keys": ("hw.mpgemm.ternary._lines",
+                     lambda m, number, first: [first] * (1 << len(number)), "ternary"),
+    "digits of a key": ("hw.mpgemm.ternary._part",
+                        lambda number, low, size, group: int(number == 1), "ternary-split"),
+    "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_engine_is_caught(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, wrong, case = BROKEN[name]
+    monkeypatch.setattr(place, wrong)
+    assert not run(CASES[case], tmp_path).passed
