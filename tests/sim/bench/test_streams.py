@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sim.bench.check import Pass, Report, check
-from sim.bench.streams import job_ends, stimulus_of
+from sim.bench.streams import _View, job_ends, stimulus_of
+from sim.golden.mpgemm.jobs import job_word
 from tests.sim.bench import engine
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty"), Pass("none", "slow")]
@@ -48,6 +49,21 @@ def test_place_and_numbers(tmp_path: Path) -> None:
         "job 1 (m 2, n 2, k 2), beat 1 (row 1, column tile 0), column 1 of the tile on "
         "m_axis_out_tdata, stalls none/none, one job at a time: expected -1, got 4"
     )
+
+
+def test_place_in_groups() -> None:
+    contract = {**engine.MANIFEST["contract"], "group": 4, "sum": "int"}
+    parameters = {**engine.MANIFEST["parameters"], "rows": 2, "columns": 2}
+    manifest = {**engine.MANIFEST, "contract": contract, "parameters": parameters}
+    jobs = {"s_axis_job": {"tdata": [job_word(3, 3, 9)]}}
+    view = _View(manifest, jobs, {}, {"m_axis_out": [18]})
+    places = [view._where("m_axis_out", beat).partition(" (row ")[2] for beat in (0, 5, 9, 16)]
+    assert places == [
+        "0, column tile 0, group 0)",
+        "1, column tile 0, group 2)",
+        "1, column tile 1, group 1)",
+        "2, column tile 1, group 1)",
+    ]
 
 
 def test_packets() -> None:
