@@ -35,7 +35,8 @@ def _menu() -> str:
 
 _HELP = {
     "bits": "most bits of a weight, 1 to 8; a job may have fewer",
-    "scheme": "weights: twos complement, or offset, which is code minus zero point",
+    "scheme": "weights: twos complement, or offset, which is code minus zero point; "
+    "bipolar: bits are digits -1 and +1",
     "zero_point": "code of the weight zero with scheme offset (default: half of the codes)",
     "group": "activations that share a table, 2 to 8",
     "tables": "tables for each row, all looked up in every cycle; a step has group x tables "
@@ -75,7 +76,7 @@ UNIT = Unit(
     choices={
         "engine": NAMES,
         "target": TARGETS,
-        "scheme": ("twos", "offset"),
+        "scheme": ("twos", "offset", "bipolar"),
         "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),
     },

@@ -4,11 +4,11 @@
 import dataclasses
 from typing import Any, Protocol
 
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.mpgemm.broadcast import Broadcast, RowMaker, step_signature
+from hw.mpgemm.broadcast import Broadcast, RowMaker
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.writer import row_signature
 
@@ -23,7 +23,10 @@ class DecodedRows(RowMaker, Protocol):
         """Bits of ``wgt`` of a row."""
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
-        """Return them for a beat of weights, zero where it is not ``taken``, if it matters."""
+        """Return them for a beat, zero where it is not ``taken``, if that matters.
+
+        ``word`` are the weights and, where the shape is marked, the lanes that are not beyond K.
+        """
 
 
 class _Inner:
@@ -47,7 +50,7 @@ class Decoded(wiring.Component):
 
     Members
     -------
-    i : ``In(step_signature(maker.shape))``
+    i : ``In(stream.Signature({act, wgt, first, last[, there]}))``
     o : ``Out(row_signature(maker.shape))``
 
     Timing
@@ -58,17 +61,29 @@ class Decoded(wiring.Component):
     def __init__(self, maker: DecodedRows):
         self._maker, self._core = maker, Broadcast(_Inner(maker))
         self.latency, self.tiles_inside = self._core.latency, self._core.tiles_inside
+        layout: dict[str, Any] = {
+            "act": maker.shape.act_bits,
+            "wgt": maker.shape.wgt_bits,
+            "first": 1,
+            "last": 1,
+        }
+        if maker.shape.marked:
+            layout["there"] = maker.shape.depth
         super().__init__(
-            {"i": In(step_signature(maker.shape)), "o": Out(row_signature(maker.shape))}
+            {
+                "i": In(stream.Signature(data.StructLayout(layout))),
+                "o": Out(row_signature(maker.shape)),
+            }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m, core, step = Module(), self._core, self.i.payload
         m.submodules.core = core
         wiring.connect(m, core.o, wiring.flipped(self.o))
-        word, valid = step.wgt, self.i.valid
+        word = Cat(step.wgt, step.there) if self._maker.shape.marked else step.wgt
+        valid = self.i.valid
         for stage in range(self._maker.cell_latency - 1):
-            held = Signal(len(step.wgt), name=f"weights{stage}", reset_less=True)
+            held = Signal(len(word), name=f"weights{stage}", reset_less=True)
             there = Signal(name=f"weights_there{stage}")
             with m.If(core.i.ready):
                 m.d.sync += [held.eq(word), there.eq(valid)]

@@ -61,7 +61,7 @@ class Sequencer(wiring.Component):
         Descriptors, see :mod:`hw.spec.gemm`.
     act, wgt : ``In(axis(...))``
         One packet for each job. A beat of ``act`` is used with ``beats`` beats of ``wgt``.
-    step : ``Out(stream.Signature({act, wgt, first, last[, low, high]}))``
+    step : ``Out(stream.Signature({act, wgt, first, last[, low, high][, there]}))``
         ``first`` starts the sums of a tile or group, ``last`` ends them; ``low`` and ``high`` mark
         the first and the last beat of weights of one beat of activations. Lanes beyond K hold
         zeros.
@@ -89,6 +89,8 @@ class Sequencer(wiring.Component):
         }
         if shape.beats > 1:
             step |= {"low": 1, "high": 1}
+        if shape.marked:
+            step["there"] = shape.depth
         members = {
             "job": In(axis(JOB_BITS, last=False)),
             "act": In(axis(shape.act_bits)),
@@ -148,6 +150,9 @@ class Sequencer(wiring.Component):
         ]
         if shape.beats > 1:
             m.d.comb += [step.payload.low.eq(low), step.payload.high.eq(high)]
+        if shape.marked:
+            there = [left_k > lane for lane in range(shape.depth)]
+            m.d.comb += step.payload.there.eq(Cat(*there))
         room = ~tells | tile.ready
         if scaled:
             m.d.comb += [

@@ -25,6 +25,7 @@ class Shape:
     act_masked: bool = False  #: Whether lanes beyond K are zero when they come.
     wgt_lane_bits: int = 0  #: Bits of one weight, where one can be not finite.
     wgt_zero: int = 0  #: Code of a finite weight, for lanes beyond K.
+    marked: bool = False  #: Whether steps say which lanes are beyond K.
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
     scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
 

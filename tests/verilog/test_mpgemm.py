@@ -19,12 +19,18 @@ from sim.bench.check import Pass, Report, golden_of
 
 _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 
+_PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
+
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
     "ternary": {**_TERNARY, "group": 3, "tables": 2},
     "ternary-split": {**_TERNARY, "act": "uint4", "table_kind": "split", "pipeline": 1},
     "ternary-chains": {**_TERNARY, "rows": 1, "group": 4, "target": "xcup"},
-}
+    "planes": {**_PLANES, "act": "int4", "bits": 3},
+    "planes-offset": {**_PLANES, "act": "uint3", "scheme": "offset", "zero_point": 1,
+                      "target": "xcup"},
+    "planes-bipolar": {**_PLANES, "act": "bipolar2", "scheme": "bipolar", "rows": 1, "lanes": 5},
+}  # fmt: skip
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 
@@ -54,6 +60,12 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
                      lambda m, number, first: [first] * (1 << len(number)), "ternary"),
     "digits of a key": ("hw.mpgemm.ternary._part",
                         lambda number, low, size, group: int(number == 1), "ternary-split"),
+    "negative planes": ("hw.mpgemm.popcount.PlaneShape.negative", lambda *_: False, "planes"),
+    "zero point": ("hw.mpgemm.popcount.PlaneRow._zero_share",
+                   lambda self, m, act: Const(0, self.shape.share_bits), "planes-offset"),
+    "lanes that count": ("hw.mpgemm.popcount.PlaneRows._lanes_share",
+                         lambda self, m, keep: Const(self.planes.lanes * self.planes.most,
+                                                     self.planes.share_bits), "planes-bipolar"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),
 }  # fmt: skip
 
