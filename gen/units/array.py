@@ -3,7 +3,7 @@ import textwrap
 
 from gen.unit import Unit
 from hw.mpgemm.array import build
-from hw.mpgemm.array_params import GROUP_SUMS, ArrayParams
+from hw.mpgemm.array_params import GROUP_SUMS, LOADS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
 from hw.pe.params import ARCHS, TARGETS
 
@@ -45,6 +45,8 @@ UNIT = Unit(
         "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
         "2^HIGH (default: -24:16 for bf16, none for others)",
         "depth": "rows of results whose sums ws and is keep (default: 64)",
+        "load": "row: ws takes a row of a tile a cycle; tile: all of it, so that one row of "
+        "activations keeps the array busy (matrix times vector)",
         "group": "products that share a scale, a multiple of lanes; for broadcast, cube, os, tree",
         "scale": "format of the scales of a column's groups (e8m0, ue4m3, ue5m3, fp16, bf16, int8)",
         "act_scale": "format of the scales of a row's groups",
@@ -52,6 +54,6 @@ UNIT = Unit(
         "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "
         "without scale, exact for int8, else fp32-seq)",
     },
-    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS, "sum": GROUP_SUMS},
+    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS, "sum": GROUP_SUMS, "load": LOADS},
     cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),
 )

@@ -17,12 +17,15 @@ from hw.pe.values import values_of
 from hw.quant.dequant_params import DequantParams
 from hw.spec.formats import Format
 
-__all__ = ["GROUP_SUMS", "ArrayParams"]
+__all__ = ["GROUP_SUMS", "LOADS", "ArrayParams"]
 
-_PORTS = {"en", "clr", "a", "w"}
 #: How groups of products are added.
 GROUP_SUMS = ("int", "exact", "fp32-seq")
 
+#: How many beats bring a tile of what stays.
+LOADS = ("row", "tile")
+
+_PORTS = {"en", "clr", "a", "w"}
 _SUMS = ({"acc"}, {"acc", "nan"}, {"acc_sum", "acc_carry"}, {"p"}, {"p", "nan"})
 
 
@@ -44,6 +47,7 @@ class ArrayParams:
     target: str = "gates"
     window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
     depth: int | None = None  #: Rows of results whose sums ``ws`` and ``is`` keep.
+    load: str | None = None  #: Whether ``ws`` loads its tiles row by row or at once.
     group: int | None = None  #: Products that share a scale.
     scale: str | None = None  #: Format of the scales of a column's groups.
     act_scale: str | None = None  #: Format of the scales of a row's groups.
@@ -72,6 +76,11 @@ class ArrayParams:
             )
         self._check_cell()
         self._check_group()
+        if self.load is not None and (self.dataflow != "ws" or self.load not in LOADS):
+            raise ValueError(
+                f"load must be {' or '.join(LOADS)} with dataflow ws and not be given with others, "
+                f"not {self.load!r} with {self.dataflow}"
+            )
         if self.depth is not None and not self.flow.stationary:
             raise ValueError(
                 f"depth must not be given with dataflow {self.dataflow}, but is {self.depth}; "
@@ -174,6 +183,7 @@ class ArrayParams:
             finite = {"wgt_lane_bits": weight, "wgt_zero": fill}
         if self.flow.stationary:
             stays = self.columns * self.lanes * (act if self.swapped else weight)
+            stays *= self.rows if self.loads_tiles else 1
             streams = self.rows * self.lanes * (weight if self.swapped else act)
             return Shape(
                 rows=1,
@@ -270,6 +280,11 @@ class ArrayParams:
         return self.cell.act_format if self.swapped else self.cell.weight_format
 
     @property
+    def loads_tiles(self) -> bool:
+        """Whether a beat of what stays is a whole tile."""
+        return self.load == "tile"
+
+    @property
     def batch(self) -> int:
         """Rows of results whose sums an array with a stationary operand keeps."""
         return self.depth or 64
@@ -335,6 +350,7 @@ class ArrayParams:
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
         if self.flow.stationary:
             chosen["depth"] = self.batch
+            chosen["load"] = self.load or "row"
         chosen["sum"] = self.group_sum
         if self.cell.act_window:
             chosen["window"] = cell["window"]

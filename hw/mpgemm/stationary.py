@@ -34,7 +34,8 @@ class StationaryRow(Cell):
     bank : ``In(1)``
         Which of the kept operands they meet.
     kept : ``In``
-        ``lanes`` codes for each column, each column's a move later than those of the one before.
+        ``lanes`` codes for each column; where tiles load row by row, each column's a move later
+        than those of the one before.
     loads : ``In(2)``
         Keep ``kept`` in bank 0, in bank 1.
     sums : ``In``
@@ -53,7 +54,8 @@ class StationaryRow(Cell):
         sums = params.columns * params.partial_bits
         side = "kept_a" if params.swapped else "kept_w"
         dot = params.new_dot()
-        self.label = f"stationary{params.columns}_{side}_s{params.partial_bits}_{dot.label}"
+        kind = "tile" if params.loads_tiles else "stationary"
+        self.label = f"{kind}{params.columns}_{side}_s{params.partial_bits}_{dot.label}"
         super().__init__(
             {
                 "moving": In(1),
@@ -74,12 +76,18 @@ class StationaryRow(Cell):
         loads: Value = self.loads
         down = Signal(len(self.sums_down), reset_less=True)
         m.d.comb += self.sums_down.eq(down)
+        all_kept: Value = self.kept
+        if params.loads_tiles:
+            all_kept = skewed(
+                m, self.moving, all_kept, params.columns, falling=False, name="kept_skew"
+            )
+            all_kept = wire(m, all_kept, "all_kept")
         for c in range(params.columns):
             kept = []
             for number in range(2):
                 held = Signal(kept_bits, reset_less=True, name=f"kept{c}_{number}")
                 with m.If(self.moving & loads[number]):
-                    m.d.sync += held.eq(self.kept.word_select(c, kept_bits))
+                    m.d.sync += held.eq(all_kept.word_select(c, kept_bits))
                 kept.append(held)
             m.submodules[f"dot{c}"] = dot = params.new_dot()
             one, other = (dot.w, dot.a) if params.swapped else (dot.a, dot.w)
@@ -136,11 +144,10 @@ class Stationary(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
-        load, feed = self.load.payload, self.feed.payload
+        feed = self.feed.payload
         moving = wire(m, ~self.o.valid | self.o.ready, "moving")
         m.d.comb += [self.load.ready.eq(moving), self.feed.ready.eq(moving)]
-        kept = skewed(m, moving, load.data, params.columns, falling=False, name="kept_skew")
-        kept = wire(m, kept, "kept")
+        rows = self._loads(m, moving)
         width = params.lanes * params.fed_format.bits
         words = [Cat(feed.data.word_select(r, width), feed.bank) for r in range(params.rows)]
         fed = wire(m, Cat(*words), "fed_rows")
@@ -148,12 +155,10 @@ class Stationary(wiring.Component):
         sums: Value = Cat()
         for r in range(params.rows):
             m.submodules[f"row{r}"] = row = StationaryRow(params)
-            here = self.load.valid & (load.row == r)
             m.d.comb += [
                 row.moving.eq(moving),
                 Cat(row.fed, row.bank).eq(fed.word_select(r, width + 1)),
-                row.kept.eq(kept),
-                row.loads.eq(Cat(here & ~load.bank, here & load.bank)),
+                Cat(row.kept, row.loads).eq(rows[r]),
                 row.sums.eq(sums),
             ]
             sums = row.sums_down
@@ -177,6 +182,26 @@ class Stationary(wiring.Component):
         if params.shape.nan:
             m.d.comb += self.o.payload.nan.eq(Cat(word[bits] for word in each))
         return m
+
+    def _loads(self, m: Module, moving: Value) -> list[Value]:
+        """Return, for each row of cells, the codes to keep and in which of the banks."""
+        params, load = self.params, self.load.payload
+        lanes = params.lanes * params.kept_format.bits
+        if not params.loads_tiles:
+            kept = skewed(m, moving, load.data, params.columns, falling=False, name="kept_skew")
+            kept = wire(m, kept, "kept")
+            here = [self.load.valid & (load.row == r) for r in range(params.rows)]
+            return [Cat(kept, taken & ~load.bank, taken & load.bank) for taken in here]
+        banks = Cat(self.load.valid & ~load.bank, self.load.valid & load.bank)
+        words = []
+        for r in range(params.rows):
+            places = (c * params.rows + r for c in range(params.columns))
+            words.append(Cat(*(load.data.word_select(place, lanes) for place in places), banks))
+        width = params.columns * lanes + 2
+        word = wire(m, Cat(*words), "tile")
+        word = skewed(m, moving, word, params.rows, falling=False, name="tile_skew", init=True)
+        word = wire(m, word, "tile_rows")
+        return [word.word_select(r, width) for r in range(params.rows)]
 
     def _totals(
         self, m: Module, moving: Value, level: Value, valid: Value, start: Value, first: Value,

@@ -19,17 +19,27 @@ __all__ = ["SystolicOS", "SystolicRow", "skewed"]
 _FLAGS = 3  # valid, first, last
 
 
-def skewed(m: Module, moving: Value, word: Value, parts: int, *, falling: bool, name: str) -> Value:
+def skewed(
+    m: Module,
+    moving: Value,
+    word: Value,
+    parts: int,
+    *,
+    falling: bool,
+    name: str,
+    init: bool = False,
+) -> Value:
     """Return ``word`` with its part ``i`` delayed by ``i`` moves, or by ``parts - 1 - i``.
 
-    ``falling`` asks for the latter, which undoes the former. One register for each move.
+    ``falling`` asks for the latter, which undoes the former. One register for each move, cleared by
+    a reset if ``init``.
     """
     width = len(word) // parts
     pieces: list[Value] = [word.word_select(i, width) for i in range(parts)]
     if falling:
         pieces.reverse()
     for stage in range(1, parts):
-        held = Signal(width * (parts - stage), reset_less=True, name=f"{name}{stage}")
+        held = Signal(width * (parts - stage), reset_less=not init, name=f"{name}{stage}")
         with m.If(moving):
             m.d.sync += held.eq(Cat(*pieces[stage:]))
         pieces[stage:] = [held.word_select(i, width) for i in range(parts - stage)]

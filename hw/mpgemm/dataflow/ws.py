@@ -13,7 +13,8 @@ def _check(params: ArrayParams) -> None:
 
 
 def _build(params: ArrayParams) -> StationaryEngine:
-    sequencer = StationarySequencer(params.shape, params.rows, params.batch, params.swapped)
+    beats = 1 if params.loads_tiles else params.rows
+    sequencer = StationarySequencer(params.shape, beats, params.batch, params.swapped)
     return StationaryEngine(params.shape, sequencer, Stationary(params, sequencer))
 
 
