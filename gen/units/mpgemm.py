@@ -52,6 +52,10 @@ _HELP = {
     "act_scale": "format of the scales of a row's groups",
     "zero_points": "each column's group has a zero point, an int8 taken from its weights",
     "sum": "how groups are added: int (not), exact, fp32-seq",
+    "subvector": "activations that are coded together",
+    "centroids": "vectors of which the nearest stands for them",
+    "distance": "sum of magnitudes (l1) or of squares (l2) of differences",
+    "entry_bits": "bits of a table's entries, which come with the job",
     "table_source": "builder: inside, from activations; port: s_axis_act brings the tables",
 }
 
@@ -77,6 +81,7 @@ UNIT = Unit(
         "engine": NAMES,
         "target": TARGETS,
         "scheme": ("twos", "offset", "bipolar"),
+        "distance": ("l1", "l2"),
         "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),
     },

@@ -25,7 +25,8 @@ class DecodedRows(RowMaker, Protocol):
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return them for a beat, zero where it is not ``taken``, if that matters.
 
-        ``word`` are the weights and, where the shape is marked, the lanes that are not beyond K.
+        ``word`` are the weights and above them, where the shape has them, marks of the lanes that
+        are not beyond K, and scales.
         """
 
 
@@ -50,7 +51,7 @@ class Decoded(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature({act, wgt, first, last[, there]}))``
+    i : ``In(stream.Signature({act, wgt, first, last[, there][, scale]}))``
     o : ``Out(row_signature(maker.shape))``
 
     Timing
@@ -67,8 +68,15 @@ class Decoded(wiring.Component):
             "first": 1,
             "last": 1,
         }
+        self._extras = [
+            n
+            for n, used in (("there", maker.shape.marked), ("scale", maker.shape.scale_steps))
+            if used
+        ]
         if maker.shape.marked:
             layout["there"] = maker.shape.depth
+        if maker.shape.scale_steps:
+            layout["scale"] = maker.shape.scale_bits
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout(layout))),
@@ -80,7 +88,7 @@ class Decoded(wiring.Component):
         m, core, step = Module(), self._core, self.i.payload
         m.submodules.core = core
         wiring.connect(m, core.o, wiring.flipped(self.o))
-        word = Cat(step.wgt, step.there) if self._maker.shape.marked else step.wgt
+        word = Cat(step.wgt, *(step[name] for name in self._extras))
         valid = self.i.valid
         for stage in range(self._maker.cell_latency - 1):
             held = Signal(len(word), name=f"weights{stage}", reset_less=True)

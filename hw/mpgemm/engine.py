@@ -78,7 +78,7 @@ class Engine(wiring.Component):
             "s_axis_act": In(axis(shape.act_bits)),
             "s_axis_wgt": In(axis(shape.wgt_bits)),
         }
-        if scaling:
+        if shape.scale_bits:
             members["s_axis_scale"] = In(axis(shape.scale_bits))
         super().__init__({**members, "m_axis_out": Out(out_signature(self.out_shape))})
 
@@ -86,14 +86,15 @@ class Engine(wiring.Component):
         m, core, scaling = Module(), self._core, self.scaling
         sequencer = Sequencer(self.shape)
         wiring.connect(m, sequencer.step, core.i)
+        if self.shape.scale_bits:
+            m.submodules.scale_slice = scale = RegisterSlice(axis(self.shape.scale_bits))
+            wiring.connect(m, wiring.flipped(self.s_axis_scale), scale.i)
+            wiring.connect(m, scale.o, sequencer.scale)
         if scaling is None:
             framed(m, self, sequencer, core, core.o)
             return m
         m.submodules.scaling = scaling
         wiring.connect(m, core.o, scaling.row)
-        m.submodules.scale_slice = scale = RegisterSlice(axis(self.shape.scale_bits))
-        wiring.connect(m, wiring.flipped(self.s_axis_scale), scale.i)
-        wiring.connect(m, scale.o, sequencer.scale)
         group = sequencer.group
         source = {name: group.payload[name] for name in ("scale", "first", "last")}
         if self.row_sums is not None:

@@ -31,6 +31,10 @@ OPTIONS = (
     "act_scale",
     "zero_points",
     "sum",
+    "subvector",
+    "centroids",
+    "distance",
+    "entry_bits",
 )
 
 
@@ -62,6 +66,10 @@ class MpGemmParams:
     act_scale: str | None = None  #: Format of the scales of a row's groups.
     zero_points: bool = False  #: Whether the weights of each group have a zero point.
     sum: str | None = None  #: How groups are added.
+    subvector: int | None = None  #: Activations that are coded together.
+    centroids: int | None = None  #: Vectors that may stand for them.
+    distance: str | None = None  #: Measure of the nearest of these.
+    entry_bits: int | None = None  #: Bits of the entries of a table that comes at run time.
 
     def __post_init__(self) -> None:
         for name, allowed in (("engine", NAMES), ("target", TARGETS)):

@@ -61,12 +61,14 @@ class Sequencer(wiring.Component):
         Descriptors, see :mod:`hw.spec.gemm`.
     act, wgt : ``In(axis(...))``
         One packet for each job. A beat of ``act`` is used with ``beats`` beats of ``wgt``.
-    step : ``Out(stream.Signature({act, wgt, first, last[, low, high][, there]}))``
+    step : ``Out(stream.Signature({act, wgt, first, last[, low, high][, ...]}))``
         ``first`` starts the sums of a tile or group, ``last`` ends them; ``low`` and ``high`` mark
         the first and the last beat of weights of one beat of activations. Lanes beyond K hold
-        zeros.
+        zeros; where the shape is marked, ``there`` has a bit for each lane that is not. ``scale``
+        is there where the core takes scales, ``load`` with the beats of a book, which are no steps.
     scale : ``In(axis(...))``
-        One beat for each group, used with its last step. Present where groups have scales.
+        One beat for each group, used with its last step, or for the core. Present where there are
+        scales.
     group : ``Out(group_signature(shape))``
         The same, for the rows that belong to it. Present where groups have scales.
     tile : ``Out(tile_signature(shape))``
@@ -91,6 +93,10 @@ class Sequencer(wiring.Component):
             step |= {"low": 1, "high": 1}
         if shape.marked:
             step["there"] = shape.depth
+        if shape.scale_bits and not shape.scaled:
+            step["scale"] = shape.scale_bits
+        if shape.books:
+            step["load"] = 1
         members = {
             "job": In(axis(JOB_BITS, last=False)),
             "act": In(axis(shape.act_bits)),
@@ -99,7 +105,9 @@ class Sequencer(wiring.Component):
             "tile": Out(tile_signature(shape)),
         }
         if shape.scale_bits:
-            members |= {"scale": In(axis(shape.scale_bits)), "group": Out(group_signature(shape))}
+            members["scale"] = In(axis(shape.scale_bits))
+        if shape.scaled:
+            members["group"] = Out(group_signature(shape))
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
@@ -115,26 +123,35 @@ class Sequencer(wiring.Component):
         closes_n = wire(m, left_n <= shape.columns, "closes_n")
         closes_m = wire(m, left_m <= shape.rows, "closes_m")
         low, high = self._planes(m)
+        books = Signal(range(shape.books + 1))  # beats of the tile's book that have to come
+        loads = wire(m, books.any(), "loads") if shape.books else Const(0, 1)
+        high = wire(m, high & ~loads, "high_step") if shape.books else high
         closes_group = wire(m, high & (closes_k | self._group_full(m)), "closes_group")
         closes_tile = wire(m, closes_k & high, "closes_tile")
         last_step = wire(m, closes_k & closes_n & closes_m, "last_step")
         closes_job = wire(m, last_step & high, "closes_job")
-        scaled = bool(shape.scale_bits)
+        scaled = shape.scaled
         tells = closes_tile if scaled else closes_group  # a token goes to the writer
 
-        operands = {"activations": (act, high), "weights": (wgt, Const(1, 1))}
-        if scaled:
-            operands["scales"] = (self.scale, closes_group)
+        operands = {"activations": (act, high), "weights": (wgt, ~loads)}
+        if shape.scale_bits:
+            one = Const(1, 1) if shape.scale_steps else closes_group
+            operands["scales"] = (self.scale, loads if shape.books else one)
         drops = {name: Signal(name=f"drops_{name}") for name in operands}
         # Activations are taken with their last beat of weights, but every one of these needs them.
-        here = [act.valid, wgt.valid, *([self.scale.valid | ~closes_group] if scaled else [])]
+        here = [act.valid | loads, wgt.valid | loads]
+        if shape.scale_bits:
+            here.append(self.scale.valid | ~operands["scales"][1])
         pair = wire(m, Cat(*here).all(), "pair")
         fault_code: Value = Const(0, 4)
         for name, (source, used) in reversed(operands.items()):
             early, late = (error_code(f"{name} end {when}") for when in ("early", "late"))
             # The activations of a step are judged before its first beat of weights is taken.
             ends = last_step if source is act else closes_job
-            wrong_end = (used | (source is act)) & (source.payload.tlast != ends)
+            if shape.books and name == "scales":
+                ends = closes_n & closes_m & (books == 1)
+            judged_now = ~loads if source is act else used
+            wrong_end = judged_now & (source.payload.tlast != ends)
             found = Mux(source.payload.tlast, early, late)
             fault_code = wire(m, Mux(wrong_end, found, fault_code), f"{name}_fault")
         fault = wire(m, fault_code.any(), "fault")
@@ -153,6 +170,10 @@ class Sequencer(wiring.Component):
         if shape.marked:
             there = [left_k > lane for lane in range(shape.depth)]
             m.d.comb += step.payload.there.eq(Cat(*there))
+        if shape.scale_bits and not scaled:
+            m.d.comb += step.payload.scale.eq(self.scale.payload.tdata)
+        if shape.books:
+            m.d.comb += step.payload.load.eq(loads)
         room = ~tells | tile.ready
         if scaled:
             m.d.comb += [
@@ -176,6 +197,7 @@ class Sequencer(wiring.Component):
                     code.eq(wrong),
                     first.eq(1),
                     first_group.eq(1),
+                    books.eq(shape.books),
                     *(flag.eq(1) for flag in drops.values()),
                     *self._new_group(),
                 ]
@@ -202,6 +224,10 @@ class Sequencer(wiring.Component):
                     ]
                 else:
                     m.d.comb += tile.valid.eq(beside & tells)
+                with m.If(taken & loads):
+                    m.d.sync += books.eq(books - 1)
+                with m.If(taken & closes_tile):
+                    m.d.sync += books.eq(shape.books)
                 with m.If(taken & high):
                     m.d.sync += [left_k.eq(left_k - shape.depth), *self._next_step()]
                     m.d.sync += first.eq(closes_group)

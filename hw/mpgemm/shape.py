@@ -25,6 +25,8 @@ class Shape:
     act_masked: bool = False  #: Whether lanes beyond K are zero when they come.
     wgt_lane_bits: int = 0  #: Bits of one weight, where one can be not finite.
     wgt_zero: int = 0  #: Code of a finite weight, for lanes beyond K.
+    scale_steps: bool = False  #: Whether the core takes scales, a beat with each step.
+    books: int = 0  #: Beats of scales that the core takes before each tile.
     marked: bool = False  #: Whether steps say which lanes are beyond K.
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
     scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
@@ -33,6 +35,11 @@ class Shape:
     def act_bits(self) -> int:
         """Bits of one beat of activations."""
         return (self.act_lanes or self.rows * self.depth) * self.lane_bits
+
+    @property
+    def scaled(self) -> bool:
+        """Whether groups have scales, which do not go to the core."""
+        return bool(self.scale_bits and not self.scale_steps and not self.books)
 
     @property
     def beats(self) -> int:

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const
+from amaranth.hdl import Cat, Const, Module, Value
 
 from gen.emit import emit
 from gen.unit import discover
+from hw.mpgemm.nearest import nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
 
 _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 
 _PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
+_CODES = {"engine": "pq", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
@@ -30,6 +32,9 @@ CASES: dict[str, dict[str, Any]] = {
     "planes-offset": {**_PLANES, "act": "uint3", "scheme": "offset", "zero_point": 1,
                       "target": "xcup"},
     "planes-bipolar": {**_PLANES, "act": "bipolar2", "scheme": "bipolar", "rows": 1, "lanes": 5},
+    "pq": {**_CODES, "subvector": 3, "centroids": 5, "entry_bits": 5},
+    "pq-squares": {**_CODES, "subvector": 2, "centroids": 3, "distance": "l2", "rows": 1,
+                   "target": "xcup"},
 }  # fmt: skip
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
@@ -54,6 +59,10 @@ def test_engine(name: str, tmp_path: Path) -> None:
     assert all(spent == due for _, spent, due in report.times)
 
 
+def _last(m: Module, distances: list[Value], taken: Value) -> list[Value]:
+    return nearest(m, distances[::-1], taken)[::-1]
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "illegal keys": ("hw.mpgemm.ternary._lines",
@@ -66,6 +75,10 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "lanes that count": ("hw.mpgemm.popcount.PlaneRows._lanes_share",
                          lambda self, m, keep: Const(self.planes.lanes * self.planes.most,
                                                      self.planes.share_bits), "planes-bipolar"),
+    "ties": ("hw.mpgemm.nearest.nearest", _last, "pq"),
+    "elements beyond K": ("hw.mpgemm.nearest.NearestRows.decode",
+                          lambda self, m, word, taken: Cat(word[: self.shape.wgt_bits],
+                                                           word[-self.shape.scale_bits :]), "pq"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),
 }  # fmt: skip
 
