@@ -45,7 +45,8 @@ _HELP = {
     "table_kind": "half: sums over plus or minus each activation, of which one sign is stored; "
     "full: sums of every subset; split: one half table for at most two activations each",
     "format": "weight format",
-    "book": "table format of the weights, such as nf4, sf4 or codebook:-3,0,1,5",
+    "book": "table format of the weights, such as nf4, sf4 or codebook:-3,0,1,5; rows: "
+    "each column has a book of its own, which comes with the job",
     "lanes": "products of a step for each sum",
     "group_size": "products that share a scale, a multiple of lanes",
     "scale": "format of the scales of a column's groups",

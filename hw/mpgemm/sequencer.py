@@ -244,6 +244,9 @@ class Sequencer(wiring.Component):
                     m.d.sync += code.eq(fault_code)
                     m.d.sync += [drops[name].eq(~(used & source.payload.tlast)) for
                                  name, (source, used) in operands.items()]  # fmt: skip
+                    if shape.books:  # those of the last tile are all here
+                        with m.If(~loads & closes_n & closes_m):
+                            m.d.sync += drops["scales"].eq(0)
                     m.next = "DROP"
             with m.State("DROP"):
                 for name, (source, _) in operands.items():

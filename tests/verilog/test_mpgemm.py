@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, Const, Module, Value
 
 from gen.emit import emit
 from gen.unit import discover
+from hw.arith.select import lines
 from hw.mpgemm.nearest import nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
@@ -22,6 +23,7 @@ _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 
 _PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
 _CODES = {"engine": "pq", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
+_BOOKS = {"engine": "codebook", "book": "rows", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
@@ -32,6 +34,8 @@ CASES: dict[str, dict[str, Any]] = {
     "planes-offset": {**_PLANES, "act": "uint3", "scheme": "offset", "zero_point": 1,
                       "target": "xcup"},
     "planes-bipolar": {**_PLANES, "act": "bipolar2", "scheme": "bipolar", "rows": 1, "lanes": 5},
+    "books": {**_BOOKS, "bits": 2, "entry_bits": 5, "lanes": 2, "pipeline": 1},
+    "books-chains": {**_BOOKS, "bits": 3, "rows": 1, "lanes": 3, "target": "xcup"},
     "pq": {**_CODES, "subvector": 3, "centroids": 5, "entry_bits": 5},
     "pq-squares": {**_CODES, "subvector": 2, "centroids": 3, "distance": "l2", "rows": 1,
                    "target": "xcup"},
@@ -79,6 +83,8 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "elements beyond K": ("hw.mpgemm.nearest.NearestRows.decode",
                           lambda self, m, word, taken: Cat(word[: self.shape.wgt_bits],
                                                            word[-self.shape.scale_bits :]), "pq"),
+    "order of a book": ("hw.mpgemm.books.lines",
+                        lambda m, code, top: lines(m, code, top)[::-1], "books"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),
 }  # fmt: skip
 

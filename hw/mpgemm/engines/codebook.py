@@ -1,29 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that are indices into a book of values."""
+"""Weights that are indices into a book of values.
+
+**Order of beats.** For each tile of ``rows`` rows of A, for each tile of ``columns`` columns of W,
+for each step of ``lanes`` products: one beat of activations, row ``r``, product ``l`` at code
+``r * lanes + l``, and one of weights, column ``c``, product ``l`` at code ``c * lanes + l``.
+
+**A book for each column.** With ``book`` ``rows`` a code has ``bits`` bits and names one of the
+signed entries of its column, of ``entry_bits``. They come on ``s_axis_scale`` before the first step
+of each tile, a beat for each entry, entry 0 first: column ``c``'s is number ``c`` of the beat.
+
+**Result.** ``sum(a * w)``, exact, in units of the book.
+"""
+
+from typing import Any
 
 from hw.mpgemm import cells
+from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.books import Books, book_shape
+from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.params import MpGemmParams, within
+from hw.mpgemm.shape import Shape
+from hw.spec.formats import IntFormat
+
+#: What ``bits`` and ``entry_bits`` are where books are loaded, unless they are given.
+_BITS, _ENTRY_BITS = 4, 8
+
+
+def _loaded(params: MpGemmParams) -> bool:
+    return params.option("book") == "rows"
+
+
+def _bits(params: MpGemmParams) -> int:
+    return _BITS if params.bits is None else params.bits
+
+
+def _entry_bits(params: MpGemmParams) -> int:
+    return _ENTRY_BITS if params.entry_bits is None else params.entry_bits
+
+
+def _cube(params: MpGemmParams) -> ArrayParams:
+    """Return the cube that multiplies with what the codes stand for."""
+    if not _loaded(params):
+        return cells.cube(params)
+    return cells.cube(params, format=f"int{_entry_bits(params)}")
+
+
+def _check(params: MpGemmParams) -> None:
+    if not _loaded(params):
+        for name in ("bits", "entry_bits"):
+            if getattr(params, name) is not None:
+                raise ValueError(
+                    f"{name} must not be given with book {params.option('book')}, but is "
+                    f"{getattr(params, name)!r}; rows takes it"
+                )
+        cells.check(params)
+        return
+    fmt = params.act_format
+    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
+        raise ValueError(
+            f"act must be a two's complement or unsigned integer with book rows, such as int8, "
+            f"not {fmt.name!r}"
+        )
+    within("bits", _bits(params), 1, 8)
+    within("entry_bits", _entry_bits(params), 2, 16)
+    _cube(params)
+
+
+def _frame(params: MpGemmParams) -> Shape:
+    return book_shape(_cube(params), _bits(params)) if _loaded(params) else cells.shape(params)
+
+
+def _weights(params: MpGemmParams) -> dict[str, Any]:
+    if not _loaded(params):
+        return cells.weights(params)
+    return {"format": f"uint{_bits(params)}", "lanes": params.columns * params.option("lanes")}
+
+
+def _resolved(params: MpGemmParams) -> dict[str, Any]:
+    if not _loaded(params):
+        return cells.resolved(params)
+    return {"bits": _bits(params), "entry_bits": _entry_bits(params)}
+
+
+def _build(params: MpGemmParams) -> Any:
+    if not _loaded(params):
+        return cells.build(params)
+    return Engine(_frame(params), Books(_cube(params), _bits(params)))
+
 
 ENGINE = EngineKind(
     name="codebook",
-    summary="weights are indices into a book of values",
-    source="QLoRA (NF4); DeepGEMM for the tables",
-    cycles="ceil(K / lanes) cycles a tile, at least `rows`",
+    summary="weights are indices into a book of values, one for all or one for each column",
+    source="QLoRA (NF4); DeepGEMM for the tables; GANQ for a book for each column",
+    cycles="ceil(K / lanes) cycles a tile, at least `rows`; a book for each column adds 2**bits",
     when="For weights in a quantile format, which no multiplier takes as they are.",
     golden="sim.golden.mpgemm.codebook",
-    options={"book": "nf4", "lanes": 4},
+    options={"book": "nf4", "lanes": 4, "bits": None, "entry_bits": None},
     fixed={},
-    check=cells.check,
-    max_product=cells.max_product,
-    longest=cells.longest,
-    resolved=cells.resolved,
-    shape=cells.shape,
-    weights=cells.weights,
-    build=cells.build,
+    check=_check,
+    max_product=lambda params: _cube(params).cell.max_product,
+    longest=lambda params: cells.longest(params) if not _loaded(params) else params.max_k,
+    resolved=_resolved,
+    shape=_frame,
+    weights=_weights,
+    build=_build,
     cases=(
         {
             "act": "int2",
             "book": "codebook:-3,0,1,2",
+            "lanes": 1,
+            "rows": 1,
+            "columns": 1,
+            "max_k": 2,
+        },
+        {
+            "act": "int2",
+            "book": "rows",
+            "bits": 1,
+            "entry_bits": 2,
             "lanes": 1,
             "rows": 1,
             "columns": 1,
