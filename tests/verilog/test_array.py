@@ -40,6 +40,8 @@ CASES: dict[str, dict[str, Any]] = {
     "ws": {"dataflow": "ws", "rows": 4, "columns": 3, "format": "int4", "depth": 5},
     "ws-nan": {"dataflow": "ws", "rows": 2, "columns": 2, "lanes": 2, "format": "e5m2",
                "act": "int4", "depth": 3},
+    "HSA": {"dataflow": "ws", "rows": 3, "columns": 2, "lanes": 2, "format": "int4",
+            "load": "tile", "depth": 4},
     "ws-one": {"dataflow": "ws", "rows": 1, "columns": 1, "format": "ternary", "depth": 1},
     "is": {"dataflow": "is", "rows": 3, "columns": 4, "lanes": 2, "format": "e4m3", "depth": 4},
     "groups": {"dataflow": "os", "rows": 2, "columns": 3, "format": "e5m2", "group": 2,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.golden.mpgemm.scaled import group_steps
+from sim.golden.mpgemm.stationary import load_beats
 
 __all__ = ["FILL", "SCALING", "cycles", "cycles_isolated", "cycles_streamed"]
 
@@ -68,8 +69,9 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
         tiles = -(-still // columns) * -(-k // (rows * lanes))
         full, rest = divmod(moving, depth)
         heights = [depth] * (full * tiles) + [rest] * (tiles if rest else 0)
-        busy = sum(max(height, rows) for height in heights[:-1])
-        return rows + busy + heights[-1] + rows + columns - 1 + fill
+        load = load_beats(parameters)
+        busy = sum(max(height, load) for height in heights[:-1])
+        return load + busy + heights[-1] + rows + columns - 1 + fill
     tiles = -(-m // rows) * -(-n // columns)
     shown = (m - 1) % rows + 1
     # The rows of a tile leave from a copy of the sums, or along the wave.

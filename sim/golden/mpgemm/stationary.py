@@ -9,8 +9,10 @@ output has one beat for each row of A, with ``columns`` fields.
 
 ``is`` is the same machine with the operands exchanged, which computes the transpose of C:
 ``s_axis_act`` carries tiles of ``columns`` rows of A that stay, ``s_axis_wgt`` one beat for each
-column of W, and an output beat is part of a column of C. Weights are loaded before they are used,
-so of two beats at fault in one tile that of the operand which stays decides the error.
+column of W, and an output beat is part of a column of C. With ``load`` ``tile``, which ``ws``
+offers, one beat brings a whole tile: column c's ``rows * lanes`` products, ascending. Weights are
+loaded before they are used, so of two beats at fault in one tile that of the operand which stays
+decides the error.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,11 +28,17 @@ from sim.golden.pe.operands import Operand
 from sim.golden.pe.pe import matmul
 
 __all__ = [
+    "load_beats",
     "pack_moving",
     "pack_still",
     "stationary_schedule",
     "stationary_tiles",
 ]
+
+
+def load_beats(parameters: Mapping[str, Any]) -> int:
+    """Return the beats that bring a tile of the operand that stays."""
+    return 1 if parameters.get("load") == "tile" else int(parameters["rows"])
 
 
 def pack_still(
@@ -60,6 +68,9 @@ def pack_still(
     _, j, t, r, c, x = np.ogrid[tuple(slice(size) for size in shape)]
     row = np.broadcast_to((t * rows + r) * lanes + x, shape)
     codes = gather(w, bits, row, np.broadcast_to(j * columns + c, shape), padding)
+    if load_beats(parameters) == 1:
+        by_column = codes.reshape(-1, rows, columns, lanes).swapaxes(1, 2)
+        return pack_codes(by_column.reshape(-1, rows * columns * lanes), bits, padding)
     return pack_codes(codes.reshape(-1, columns * lanes), bits, padding)
 
 
@@ -101,6 +112,7 @@ def stationary_schedule(
     rows, depth = int(parameters["rows"]), int(parameters["depth"])
     column_tiles = -(-sizes[1] // int(parameters["columns"]))
     k_tiles = -(-sizes[2] // (rows * int(parameters["lanes"])))
+    rows = load_beats(parameters)
     full, rest = divmod(sizes[0], depth)
     whole, short = full * column_tiles * k_tiles, column_tiles * k_tiles if rest else 0
 
@@ -163,9 +175,11 @@ def stationary_tiles(
         a = np.zeros((k_tiles * height, rows * lanes), np.int64)
         a[: len(taken)] = unpack_codes(taken, rows * lanes, moving.fmt.bits)
         a = a.reshape(k_tiles, height, -1).swapaxes(0, 1).reshape(height, -1)
-        loaded = words[1][tile * k_tiles * rows : (tile + 1) * k_tiles * rows]
-        w = unpack_codes(loaded, columns * lanes, still.fmt.bits)
-        w = w.reshape(-1, columns, lanes).swapaxes(0, 1).reshape(columns, -1)
+        loads = k_tiles * load_beats(parameters)
+        loaded = words[1][tile * loads : (tile + 1) * loads]
+        size = k_tiles * rows // loads * lanes
+        w = unpack_codes(loaded, columns * size, still.fmt.bits)
+        w = w.reshape(-1, columns, size).swapaxes(0, 1).reshape(columns, -1)
         sums, marks = matmul(still, moving, a[:, :k], w[:width, :k])
         for row in range(min(height, tiles)):
             yield sums[row : row + 1], marks[row : row + 1]

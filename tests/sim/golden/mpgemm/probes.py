@@ -122,7 +122,17 @@ class OneByOne:
                 nans = [[False] * columns for _ in range(height)]
                 for base in range(0, k, width):
                     held = []
-                    for r in range(rows):
+                    if self.p.get("load") == "tile":
+                        word, last = self.take(still)
+                        self.judge((still, last, end and base + width >= k))
+                        bits = lanes * self.formats[still].bits
+                        for r in range(rows):
+                            parts = [
+                                word >> (c * rows + r) * bits & ~(~0 << bits)
+                                for c in range(columns)
+                            ]
+                            held.append(sum(part << c * bits for c, part in enumerate(parts)))
+                    for r in range(0 if held else rows):
                         word, last = self.take(still)
                         self.judge((still, last, end and base + width >= k and r == rows - 1))
                         held.append(word)

@@ -93,3 +93,10 @@ def test_long_jobs_use_the_array():
         p = parameters(flow, 8, 8, 4, depth=256)
         m, n, k = 256, 256, 1024
         assert m * n * k / (8 * 8 * 4) / cycles(p, m, n, k) > 0.99
+
+
+def test_a_vector_uses_an_array_that_loads_tiles():
+    """HSA: all cells work for one row of activations, where a tile a cycle comes."""
+    p = parameters("ws", 8, 8, depth=64)
+    assert 1024 * 1024 / 64 / cycles({**p, "load": "tile"}, 1, 1024, 1024) > 0.99
+    assert 1024 * 1024 / 64 / cycles(p, 1, 1024, 1024) < 0.13

@@ -234,10 +234,11 @@ def test_an_engine_with_planes_and_scales():
         run([1, ~2], [100, 17, 0, ~0], [10, ~20])
 
 
-@pytest.mark.parametrize("flow", ["cube", "ws", "is"])
+@pytest.mark.parametrize("flow", ["cube", "ws", "is", "tile"])
 @pytest.mark.parametrize("fmt", ["int3", "e4m3"])
 def test_any_stimulus_against_one_beat_at_a_time(flow, fmt):
     """Streams whose TLASTs are moved, added and lost, whose beats are lost and doubled."""
+    flow, load = ("ws", "tile") if flow == "tile" else (flow, "row")
     codes = {f"C{code}" for code in range(8)}
     seen = set()
     for seed in range(60):
@@ -245,6 +246,7 @@ def test_any_stimulus_against_one_beat_at_a_time(flow, fmt):
         rows, columns, lanes, depth = (int(rng.integers(1, 4)) for _ in range(4))
         p = {**SMALL, "dataflow": flow, "format": fmt, "acc_bits": 40, "act": "int5"}
         p |= {"rows": rows, "columns": columns, "lanes": lanes, "depth": depth, "max_k": 7}
+        p["load"] = load
         given = array.vectors(p, rng, 6)
         for name in ("s_axis_act", "s_axis_wgt"):
             data, last = given[name]["tdata"], given[name]["tlast"]
