@@ -75,6 +75,17 @@ def test_apot_comes_nearer_with_every_term():
         assert apart.max() < bound
 
 
+def test_the_lowest_code_of_equally_near_ones():
+    assert quantize_hlq([[0.0], [1], [2]], 1, 3, rounds=0).planes[0, :, 0].tolist() == [0, 0, 1]
+
+
+def test_alphas_are_positive_and_descending():
+    w = np.random.default_rng(2).normal(size=(64, 9)) - 1
+    for terms in (1, 3, None):
+        scales = quantize_bcq(w, 3, 16, terms).scales
+        assert (scales >= 0).all() and (np.diff(scales, axis=1) <= 0).all()
+
+
 @pytest.mark.parametrize("k", [5, 16, 37])
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_rounds_never_make_it_worse(bits, k):
