@@ -37,7 +37,7 @@ from fpga.synth import cache, gates, pnr
 from fpga.synth.lut import FAMILIES, Family
 from fpga.synth.yosys import Design, quiet
 
-__all__ = ["SCHEMA", "TARGETS", "report", "report_unit", "split_target"]
+__all__ = ["SCHEMA", "TARGETS", "own_target", "report", "report_unit", "split_target"]
 
 SCHEMA = 1  #: Version of the record's layout.
 TARGETS = (*FAMILIES, "gates")
@@ -170,12 +170,17 @@ def _fpga(
     return points, notes
 
 
+def own_target(unit: Any, family: str) -> str:
+    """Return a unit's own ``target`` for a family: its name, or ``fpga`` where all are alike."""
+    return family if family in unit.choices.get("target", (family,)) else "fpga"
+
+
 def report_unit(
     unit: str, parameters: Mapping[str, Any], target: str, **options: Any
 ) -> dict[str, Any]:
     """Generate ``unit`` with ``parameters`` and return its record on ``target``.
 
-    A unit that has a parameter ``target`` itself gets the family as its value. ``options`` are
+    A unit that has a parameter ``target`` itself gets what :func:`own_target` says. ``options`` are
     those of :func:`report`. Arguments and result can be pickled, so that any
     ``concurrent.futures.Executor`` can run this. Raises ``ValueError`` as :func:`report` and the
     unit do.
@@ -190,7 +195,7 @@ def report_unit(
     fields = {field.name for field in dataclasses.fields(found.params)}
     if unknown := sorted(set(parameters) - fields):
         raise ValueError(f"unit {unit} has no parameter {unknown[0]!r}")
-    own = {"target": family} if "target" in fields else {}
+    own = {"target": own_target(found, family)} if "target" in fields else {}
     verilog, manifest = emit(found, found.params(**{**parameters, **own}))
     record = report(verilog, manifest["module"], target, **options)
     # Through JSON, so that a record is the same whether it was cached or not.

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from fpga.report import report_unit, split_target
+    from fpga.report import own_target, report_unit, split_target
 
     unit = discover()[args.unit]
     targets = [t.strip() for text in args.targets for t in text.split(",")]
@@ -94,7 +94,7 @@ def _records(args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ValueError("--liberty needs --target gates")
     records = []
     for target, family in zip(targets, families, strict=True):
-        args.target = family
+        args.target = own_target(unit, family)
         parameters = dataclasses.asdict(params_from(args, unit))
         records.append(
             report_unit(
