@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The largest operands and the largest sums of the units around a PE: nothing overflows unseen."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gen.emit import emit
+from gen.unit import discover
+from hw.quant.dequant_params import DequantParams
+from hw.quant.requant_params import SCHEMES, RequantParams
+from hw.spec.formats import FloatFormat, parse
+from sim.bench.check import check
+from sim.golden import block_quantize, requant
+from sim.golden.fp import mul
+from tests.hw.encode.cells import differences
+from tests.hw.fp.units import every, hold
+from tests.hw.quant.test_requant import outputs
+
+
+def ends(name: str) -> list[int]:
+    """Codes beside zero and beside the largest value, of both signs, and what lies beyond it."""
+    fmt = parse(name)
+    assert isinstance(fmt, FloatFormat)
+    most, sign = fmt.max_code, 1 << fmt.bits - 1
+    beyond = [code for code in (most + 1, sign - 1) if code < sign]
+    return [code | s for code in (0, 1, 2, most - 1, most, *beyond) for s in (0, sign)]
+
+
+@pytest.mark.parametrize(
+    "formats",
+    [("fp16",) * 3, ("bf16",) * 3, ("fp32",) * 3, ("e4m3",) * 3, ("e5m2", "fp32", "fp32"),
+     ("fp32", "fp32", "e5m2"), ("e2m1", "fp16", "fp16")],
+    ids="-".join,
+)  # fmt: skip
+def test_fma_of_ends(formats: tuple[str, str, str], tmp_path: Path) -> None:
+    case = dict(zip(("format", "addend", "result"), formats, strict=True))
+    a, c = ends(formats[0]), ends(formats[1])
+    hold("fma", tmp_path, case, every(a=a, b=a, c=c))
+
+
+@pytest.mark.parametrize("name", ["fp16", "bf16", "fp32", "e4m3", "e5m2_fnuz"])
+def test_mul_of_ends(name: str, tmp_path: Path) -> None:
+    hold("mul", tmp_path, {"format": name}, every(a=ends(name), b=ends(name)))
+
+
+@pytest.mark.parametrize("name", ["posit8_2", "posit16_0", "posit16_1", "posit16_3"])
+def test_mul_of_the_last_posits(name: str, tmp_path: Path) -> None:
+    """The largest times the largest stays the largest; the smallest never becomes zero."""
+    nar = 1 << parse(name).bits - 1
+    most, codes = nar - 1, [0, 1, 2, nar - 2, nar - 1, nar, nar + 1, nar + 2, 2 * nar - 1]
+    hold("mul", tmp_path, {"format": name}, every(a=codes, b=codes))
+    y = mul.run({"format": name}, {"a": [most, 1, nar + 1], "b": [most, 1, most]})["y"]
+    assert y.tolist() == [most, 1, nar + 1]
+
+
+TARGETS = ["e4m3", "e5m2", "fp16", "int8", "uint4", "posit16_1", "nf4", "shift4", "e8m0"]
+
+
+@pytest.mark.parametrize(
+    ("source", "lam", "overflow"),
+    [("int64", 0, "sat"), ("int64", -60, "nonsat"), ("fp32", 0, "nonsat")],
+)
+def test_quantize_the_largest(source: str, lam: int, overflow: str, tmp_path: Path) -> None:
+    codes = [0, 1, -1, (1 << 63) - 1, -(1 << 63), 1 - (1 << 63), (1 << 62) + 1, -(1 << 62)]
+    if source == "fp32":
+        codes = [code | s for code in (0, 1, 0x7F7FFFFF, 0x7F800000) for s in (0, 1 << 31)]
+    cells = [
+        {"source": source, "lam": lam, "format": target, "overflow": overflow} for target in TARGETS
+    ]
+    assert differences(cells, np.array(codes), tmp_path) == []
+
+
+BLOCKS = {
+    "mxfp4": "fp16", "mxfp8_e5m2": "bf16", "mxint8": "fp32", "nvfp4": "fp32", "bfp8": "fp16",
+    "olive8": "int16", "bitmod4": "int16", "bitmod3": "int8", "razer_w": "int16",
+    "razer_a": "int16",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_block_quantize_full_blocks_of_the_largest(block: str, tmp_path: Path) -> None:
+    """Elements of blocks of the usual size at the ends of their source, or all as far as can be
+    from what the codes stand for: the largest sums of errors."""
+    source, size = BLOCKS[block], block_quantize.default_size(block)
+    if source.startswith("int"):
+        most = (1 << int(source[3:]) - 1) - 1
+        others = [s * most * k // 48 for k in range(1, 48, 2) for s in (1, -1)]
+        pair = most, ~most
+    else:
+        fmt = parse(source)
+        assert isinstance(fmt, FloatFormat)
+        sign = 1 << fmt.bits - 1
+        others = [fmt.max_code - (k << fmt.man_bits - 3) for k in range(1, 24)]
+        pair = fmt.max_code, fmt.max_code | sign
+    rows = [[end] * size for end in (*pair, 0)]
+    rows += [[pair[n % 2] for n in range(size)], [pair[1], *[0] * (size - 1)]]
+    rows += [[pair[0], *[other] * (size - 1)] for other in others]
+    unit = discover()["block-quantize"]
+    text, manifest = emit(unit, unit.params(block=block, source=source))
+    (tmp_path / "dut.v").write_text(text, encoding="utf-8")
+    report = check(tmp_path / "dut.v", manifest, {"x": np.array(rows)}, tmp_path / "build")
+    assert report.passed, (report.fault, report.mismatch)
+    assert report.results == len(rows)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_requant_of_ends(scheme: str, tmp_path: Path) -> None:
+    case: dict[str, Any] = {"scheme": scheme, "out": "int16", "zero_point": True}
+    case["in_bits"] = 32 if scheme == "gemmlowp" else 64
+    params = RequantParams(core="cell", **case)
+    x = [e >> 64 - case["in_bits"] for e in (0, 1, -1, (1 << 63) - 1, -(1 << 63), 3 << 61)]
+    bits = params.multiplier_shape.width
+    m = [0, 1, (1 << bits) - 1 if scheme == "rbe" else (1 << bits - 1) - 1]
+    m += [] if scheme in ("rbe", "gemmlowp") else [-1, -(1 << bits - 1)]
+    s = sorted({*params.shift_range, 0, 1, 30})
+    z, add = [0, -(1 << 16), (1 << 16) - 1], [0]
+    if scheme == "rbe":
+        add = [0, (1 << 31) - 1, -(1 << 31)]
+    beats = every(x=x, m=m, s=s, z=z, add=add)
+    beats["x"] = beats["x"].astype(np.int64)
+    if scheme != "rbe":
+        del beats["add"]
+    got, _ = outputs(tmp_path, beats, **case)
+    due = requant.run(params.resolved, {**beats, "x": beats["x"][:, None]})["y"]
+    assert got.tolist() == [int(v) for v in np.ravel(due)]
+
+
+EXACT = [
+    {"scale": "int8", "acc_bits": 10, "max_groups": 5},
+    {"scale": "int8", "act_scale": "int8", "zero_point": True, "acc_bits": 9, "max_groups": 6},
+    {"scale": "ue4m3", "act_scale": "int8", "sum": "exact", "acc_bits": 8, "max_groups": 3},
+    {"scale": "fp16", "sum": "exact", "acc_bits": 5, "max_groups": 8, "blocks": 2},
+]
+#: Code of the largest magnitude of a scale and its integer in the format's unit.
+LARGEST = {"int8": (0x80, -128), "ue4m3": (126, 448 << 9), "fp16": (0xFBFF, -65504 << 24)}
+
+
+@pytest.mark.parametrize("number", range(len(EXACT)))
+def test_dequant_largest_exact_sum(number: int, tmp_path: Path) -> None:
+    """As many groups as are promised, each as large as it can be, and its counterpart."""
+    case = EXACT[number]
+    params, blocks = DequantParams(**case), case.get("blocks", 1)
+    least = -1 << params.acc_bits - 1
+    beats_of_one = params.max_groups // blocks
+    group = {"p": [least, -least - 1], "s": [LARGEST[params.scale][0]] * 2}
+    values = [least, -least - 1]
+    factor = LARGEST[params.scale][1]
+    if params.act_scale:
+        group["t"] = [LARGEST[params.act_scale][0]] * 2
+        factor *= LARGEST[params.act_scale][1]
+    if params.zero_point:
+        group |= {"z": [-128, 127], "sa": [least, least]}
+        values = [p - z * s for p, z, s in zip(*(group[k] for k in ("p", "z", "sa")), strict=True)]
+    beats = {
+        name: np.repeat(np.array(pair), beats_of_one)[:, None] * np.ones((1, blocks), dtype=int)
+        for name, pair in group.items()
+    }
+    beats["last"] = np.tile(np.arange(beats_of_one) == beats_of_one - 1, 2)
+    due = [params.max_groups * value * factor for value in values]
+    assert max(map(abs, due)).bit_length() + 1 == params.exact_bits, "a narrower sum would do"
+    text, manifest = emit(discover()["dequant"], params)
+    (tmp_path / "dut.v").write_text(text, encoding="utf-8")
+    expected: dict[str, Any] = {"y": np.array(due, dtype=object)}
+    if params.nan_port:
+        expected["nan"] = np.zeros(2, dtype=int)
+    found = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", expected=expected)
+    assert found.passed, (found.fault, found.mismatch)
+    assert found.results == 2
+
+
+def test_dequant_binary32_overflow(tmp_path: Path) -> None:
+    """2**127 is a number, twice as much infinity, of either sign; and infinity less infinity."""
+    p = np.array([1, 1, 1, -1, -1, 2, -2, 1, 2, -2])
+    last = np.array([1, 0, 1, 0, 1, 1, 1, 1, 0, 1])
+    due, total = [], np.float32(0)
+    with np.errstate(all="ignore"):
+        for value, end in zip(p, last, strict=True):
+            total = total + np.float32(value) * np.float32(2.0**127)
+            if end:
+                due.append(0x7FC00000 if np.isnan(total) else int(total.view(np.uint32)))
+                total = np.float32(0)
+    assert due == [0x7F000000, 0x7F800000, 0xFF800000, 0x7F800000, 0xFF800000, 0x7F000000,
+                   0x7FC00000]  # fmt: skip
+    unit = discover()["dequant"]
+    text, manifest = emit(unit, unit.params(acc_bits=4, scale="e8m0"))
+    (tmp_path / "dut.v").write_text(text, encoding="utf-8")
+    beats = {"p": p[:, None], "s": np.full((len(p), 1), 254), "last": last.astype(bool)}
+    expected = {"y": np.array(due, dtype=object)}
+    report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", expected=expected)
+    assert report.passed, (report.fault, report.mismatch)
