@@ -53,7 +53,7 @@ class Product:
         image = unpack(manifest, data)
         m, k = a.shape
         steps = int(unit.parameters["subvector"]) if unit.name == "pq" else 1
-        if -(-k // steps) * steps != image.k:
+        if -(-k // steps) != -(-image.k // steps):
             raise ValueError(f"A has {k} columns, but W {image.k} rows")
         sizes = m, image.n, k
         streams = unit.job(

@@ -129,7 +129,9 @@ def pack(manifest: Mapping[str, Any], w: ArrayLike, bits: int = 0) -> bytes:
         raise ValueError(f"weights must be a matrix of K rows and N columns, not {array.shape}")
     k, n = array.shape[0], array.shape[-1]
     if unit.name == "pq":
-        k *= int(unit.parameters["subvector"])
+        length = int(unit.parameters["subvector"])
+        # The last subspace may be one that max_k cuts short.
+        k = min(k * length, max(unit.engine.max_k, (k - 1) * length + 1))
     _check_job(unit, k, n, bits)
     words = unit.weights(array, 1, bits)
     size, text = stream_bytes(_beat_bits(unit)), _text(layout(manifest))

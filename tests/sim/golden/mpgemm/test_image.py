@@ -58,6 +58,12 @@ def test_tables_of_product_quantisation():
     image = unpack(manifest, pack(manifest, tables))
     assert (image.k, image.n) == (9, 5)
     assert_array_equal(image.matrix(), tables)
+    short = mpgemm("pq", PQ | {"max_k": 8})
+    image = unpack(short, pack(short, tables))
+    assert image.k == 8
+    assert_array_equal(image.matrix(), tables)
+    with pytest.raises(ValueError, match="K must be 1 to 8, which is max_k, not 10"):
+        pack(short, np.zeros((4, 4, 5), int))
 
 
 def test_bytes_are_those_of_the_definition():

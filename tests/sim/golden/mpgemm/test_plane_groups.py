@@ -95,7 +95,7 @@ def test_scaled_groups_of_an_engine_add_in_that_order(make, others):
 
 @pytest.mark.parametrize("terms", [1, 2, 3])
 @pytest.mark.parametrize("k", [1, 16, 37])
-def test_both_orders_of_shifting_are_exact(terms, k):
+def test_shiftaddllm_both_orders_of_shifting_are_exact(terms, k):
     codes, a = drawn(quantize_bcq, k, 6, terms=terms, outputs=6)
     due = a.astype(object) @ exact(codes.values())
     for twin in (shifted_lookups, shifted_activations):

@@ -52,7 +52,7 @@ def product(manifest, a, image, words):
 
 @pytest.mark.parametrize("manifest", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (5, 7, 13), (3, 4, 31)])
-def test_both_engines_give_equal_integers(manifest, shape):
+def test_t_man_both_engines_give_equal_integers(manifest, shape):
     m, n, k = shape
     rng = np.random.default_rng(shape)
     p = manifest["parameters"]
