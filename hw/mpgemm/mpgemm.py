@@ -31,7 +31,7 @@ def build(params: MpGemmParams) -> wiring.Component:
             "acc_bits": params.acc_width,
             "max_k": params.max_k,
             "tile": {"m": shape.rows, "n": shape.columns, "k": shape.depth},
-            "planes": shape.planes,
+            "planes": shape.planes if shape.beats > 1 else 0,  # most that a job may name
             "planes_per_beat": shape.planes_per_beat,
         },
         "golden": params.kind.golden,
