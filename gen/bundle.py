@@ -40,6 +40,8 @@ def golden_vectors(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     parameters = manifest["parameters"]
     golden = importlib.import_module(manifest["golden"])
     stream = bool(manifest["streams"])
+    if sum(entry["dir"] == "in" for entry in manifest["streams"]) > 1:
+        return None
     if not stream and parameters.get("core") not in ("accumulate", "dot"):
         return None
     beats = golden.vectors(parameters, np.random.default_rng(0), _BEATS)

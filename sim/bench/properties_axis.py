@@ -207,11 +207,19 @@ def _small(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
         for c in range(columns)
     ]
     whole = " || ".join(f"m_axis_out_tkeep == {keep}'d{mask}" for mask in masks)
-    picked = "s_axis_job_tdata[17:16]"
+    # The rows of C^T leave an array in which the activations stay.
+    across, down = ("m", "n") if parameters.get("dataflow") == "is" else ("n", "m")
+    low = {name: f"s_axis_job_tdata[{at + 1}:{at}]" for name, at in (("m", 0), ("n", 16))}
+    picked, groups = low[across], "6'd1"
+    if contract.get("sum") == "int":
+        group = int(contract["group"])
+        for count in range(2, -(-most_k // group) + 1):
+            groups = f"{fields['k']} > {(count - 1) * group} ? 6'd{count} : {groups}"
     return [
         "  reg marked = 0, inside = 0;",
         f"  reg [{_most(manifest) - 1}:0] before = 0;",
-        "  reg [3:0] beats = 0, beats_due = 0, code_due = 0;",
+        "  reg [5:0] beats = 0, beats_due = 0;",
+        "  reg [3:0] code_due = 0;",
         f"  reg {_range(keep)}keep_due = 0;",
         f"  wire small = {fields['m']} <= {SMALL} && {fields['n']} <= {SMALL};",
         "  wire enters = job_move && mark && small && !marked;",
@@ -226,7 +234,7 @@ def _small(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
         "    before <= enters ? (out_end ? owed >> 1 : owed) : out_end ? before >> 1 : before;",
         "    beats <= enters ? 0 : beats + (out_move && mine);",
         "    if (enters) begin",
-        "      beats_due <= s_axis_job_tdata[1:0] * tiles_now; code_due <= code_now;",
+        f"      beats_due <= {low[down]} * tiles_now * ({groups}); code_due <= code_now;",
         f"      keep_due <= {_pick(picked, last)};",
         "    end",
         "  end",

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every unit keeps the stream rules for all time, and the proof notices when one does not."""
+"""Every unit keeps the stream rules for all time, and the proof notices when one does not.
+
+The matrix engines are too large for the proof as it stands: there, no rule fails in as many cycles
+as a few seconds reach.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +52,7 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
             prove(text, manifest, tmp_path)
         return
     if properties_axis.takes_jobs(manifest):
-        proof = prove(text, manifest, tmp_path, seconds=20)
+        proof = prove(text, manifest, tmp_path, seconds=8)
         assert proof.proved or "none fails in the first" in (proof.refuted or ""), proof.refuted
         return
     proof = prove(text, manifest, tmp_path)
