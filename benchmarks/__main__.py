@@ -7,6 +7,7 @@ import sys
 NAMES = (
     "speed",
     "report",
+    "units",
     "areas",
     "figure",
     "mutation",

@@ -1,67 +1,222 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record the evidence from which ``gen list`` computes the status of each unit.
 
-``python -m tests.evidence`` runs the tests that each item of :data:`gen.status.LADDER` rests on and
-writes ``gen/evidence/<unit>.json``: the command, how many tests ran, whether all passed. An item
-without tests here stays without evidence.
+``python -m tests.evidence [UNIT ...]`` runs the tests that each item of
+:data:`gen.status.LADDER` rests on, each once, and writes ``gen/evidence/<unit>.json``: the command
+that runs them alone, how many ran, whether all passed. An item without tests here stays without
+evidence. This module is also the plug-in by which pytest runs those tests and no others.
 """
 
 import json
-import re
-import subprocess
+import os
+import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gen.status import LADDER
+
+__all__ = ["TESTS", "UNDERWAY", "command", "evidence", "main", "rests_on"]
 
 ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "gen" / "evidence"
 
-#: unit -> item of the ladder -> arguments of pytest.
-TESTS = {
-    "pe": {
-        "oracle": ["tests/sim/golden"],
-        "simulation": ["tests/verilog/test_pairs.py", "tests/verilog/test_stream.py"],
-        "parsers": ["tests/gen/test_units.py", "-k", "three_parsers and pe-"],
-        "formal": ["tests/formal/test_units.py"],
-        "throughput": ["tests/hw/pe/test_pe.py", "-k", "latency_throughput"],
-        "largest_sum": ["tests/hw/pe/test_pe.py", "-k", "largest_sum"],
-        "area": ["tests/hw/pe/test_recorded.py"],
-        "model_data": ["tests/sim/test_dot.py"],
-    },
-    "pe-axi": {
-        "oracle": ["tests/verilog/test_pe_axi.py"],
-        "simulation": ["tests/hw/coprocessor", "tests/hw/axi"],
-        "parsers": ["tests/gen/test_units.py", "-k", "three_parsers and pe-axi"],
-        "formal": ["tests/formal/test_units.py", "-k", "pe-axi"],
-    },
-    "pe-uart": {
-        "simulation": ["tests/hw/axi", "tests/verilog/test_pe_uart.py"],
-        "parsers": ["tests/gen/test_units.py", "-k", "three_parsers and pe-uart"],
-    },
-}
+#: Units that this run records, for the processes of pytest.
+_CHOSEN = "BITLOOM_EVIDENCE"
+
+#: Arguments of pytest: paths, then perhaps ``-k`` with words joined by ``and`` or ``and not``.
+Arguments = tuple[str, ...]
 
 
-def gather(arguments: list[str]) -> dict[str, object]:
-    """Run pytest and return what it found."""
-    command = [sys.executable, "-m", "pytest", "-q", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    passed = re.search(r"(\d+) passed", done.stdout)
-    count = int(passed[1]) if passed else 0
-    text = " ".join(f"'{a}'" if " " in a else a for a in arguments)
+def _common(unit: str, *others: str) -> dict[str, Arguments]:
+    """Return the items that are shown for every unit in the same way.
+
+    The names in ``others`` begin like this one.
+    """
+    less = "".join(f" and not [{other}-" for other in others)
     return {
-        "passed": done.returncode == 0 and count > 0,
-        "tests": count,
-        "command": f"pytest {text}",
+        "parsers": ("tests/gen/test_units.py", "-k", f"three_parsers and [{unit}-{less}"),
+        "formal": ("tests/formal/test_units.py", "-k", f"[{unit}-{less}"),
+        "mutation": ("tests/sim/bench/test_mutation_units.py", "-k", f"[{unit}]"),
     }
 
 
-def main() -> int:
-    for unit, items in TESTS.items():
-        evidence = {item: gather(arguments) for item, arguments in items.items()}
-        path = ROOT / "gen" / "evidence" / f"{unit}.json"
-        path.write_text(json.dumps(evidence, indent=2) + "\n", encoding="utf-8")
-        failed = [item for item, found in evidence.items() if not found["passed"]]
-        print(f"{unit}: {len(evidence) - len(failed)} of {len(evidence)}", *failed)
-    return 0
+def _around(unit: str, golden: Arguments, hardware: str, stream: str) -> dict[str, Arguments]:
+    """Return the items of a unit around a PE."""
+    return {
+        "oracle": golden,
+        "simulation": (hardware,),
+        "throughput": (hardware, "-k", stream),
+        "largest_sum": ("tests/verilog/test_extremes.py", "-k", f"test_{unit.replace('-', '_')}_"),
+        "area": ("tests/fpga/test_unit_areas.py", "-k", f"[{unit}]"),
+        **_common(unit),
+    }
+
+
+_GOLDEN = "tests/sim/golden"
+_FORMATS = (f"{_GOLDEN}/test_formats.py", f"{_GOLDEN}/test_encode.py")
+
+#: unit -> item of the ladder -> arguments of pytest.
+TESTS: dict[str, dict[str, Arguments]] = {
+    "pe": {
+        "oracle": (*_FORMATS, f"{_GOLDEN}/test_groups.py", f"{_GOLDEN}/pe"),
+        # Every pair of codes; streams under stalls; any architecture on any formats; each alone.
+        "simulation": (
+            "tests/verilog/test_pairs.py",
+            "tests/verilog/test_stream.py",
+            "tests/verilog/test_any.py",
+            "tests/hw/pe",
+        ),
+        "throughput": ("tests/hw/pe/test_pe.py", "-k", "latency_throughput"),
+        "largest_sum": ("tests/hw/pe/test_pe.py", "-k", "largest_sum"),
+        "area": ("tests/hw/pe/test_recorded.py",),
+        "model_data": ("tests/sim/test_dot.py",),
+        **_common("pe", "pe-axi", "pe-uart"),
+    },
+    "fma": _around(
+        "fma", (f"{_GOLDEN}/fp/test_fma.py",), "tests/hw/fp/test_fma.py", "stream_under_stalls"
+    ),
+    "mul": _around(
+        "mul", (f"{_GOLDEN}/fp/test_mul.py",), "tests/hw/fp/test_mul.py", "stream_under_stalls"
+    ),
+    "quantize": _around(
+        "quantize",
+        (*_FORMATS, f"{_GOLDEN}/test_quantize.py"),
+        "tests/hw/encode/test_quantize.py",
+        "test_stream",
+    ),
+    "block-quantize": _around(
+        "block-quantize",
+        (f"{_GOLDEN}/test_blocks.py", f"{_GOLDEN}/test_block_quantize.py"),
+        "tests/hw/encode/test_block.py",
+        "test_stream",
+    ),
+    "requant": _around(
+        "requant",
+        (f"{_GOLDEN}/test_requant.py",),
+        "tests/hw/quant/test_requant.py",
+        "test_streams",
+    ),
+    "dequant": _around(
+        "dequant",
+        (f"{_GOLDEN}/test_dequant.py",),
+        "tests/hw/quant/test_dequant.py",
+        "test_streams",
+    ),
+    "pe-axi": {
+        "oracle": ("tests/verilog/test_pe_axi.py",),
+        "simulation": ("tests/hw/coprocessor", "tests/hw/axi"),
+        **_common("pe-axi"),
+    },
+    "pe-uart": {
+        "simulation": ("tests/hw/axi", "tests/verilog/test_pe_uart.py"),
+        "parsers": _common("pe-uart")["parsers"],
+    },
+    # Their proofs may be bounded in time, and so are no evidence of rules for all time.
+    "array": {
+        "oracle": (f"{_GOLDEN}/mpgemm/test_array.py", f"{_GOLDEN}/mpgemm/test_scaled.py"),
+        "simulation": ("tests/verilog/test_array.py",),
+        "parsers": _common("array")["parsers"],
+        "throughput": (f"{_GOLDEN}/mpgemm/test_cycles.py", "tests/verilog/test_array.py"),
+    },
+    "mpgemm": {
+        "oracle": tuple(
+            f"{_GOLDEN}/mpgemm/test_{name}.py"
+            for name in ("lut", "lut_ternary", "ternary_add", "tmac", "transcode", "engines")
+        ),
+        "simulation": ("tests/verilog/test_mpgemm.py",),
+        "parsers": _common("mpgemm")["parsers"],
+    },
+}
+
+#: Units in work: recorded only where asked for by name.
+UNDERWAY = ("array", "mpgemm")
+
+
+def rests_on(arguments: Arguments, test: str) -> bool:
+    """Return whether pytest with these arguments runs the test of that node id."""
+    words = list(arguments)
+    expression = words.pop() if "-k" in words else ""
+    paths = [word for word in words if word != "-k"]
+    under = any(test == p or test.startswith((f"{p}/", f"{p}::", f"{p}[")) for p in paths)
+    terms = expression.lower().split(" and ") if expression else []
+    return under and all(
+        (term.removeprefix("not ") in test.lower()) != term.startswith("not ") for term in terms
+    )
+
+
+def command(arguments: Arguments) -> str:
+    """Return the command for a person."""
+    return " ".join(["pytest", *(f"'{a}'" if " " in a or "[" in a else a for a in arguments)])
+
+
+def _wanted(units: Iterable[str]) -> list[Arguments]:
+    return [arguments for unit in units for arguments in TESTS[unit].values()]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no item of the chosen units rests on."""
+    wanted = _wanted(shlex.split(os.environ[_CHOSEN]))
+    kept = [item for item in items if any(rests_on(a, item.nodeid) for a in wanted)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+class _Results:
+    """What became of each test: node id -> whether it passed."""
+
+    def __init__(self) -> None:
+        self.passed: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed or (report.when == "call" and report.passed):
+            before = self.passed.get(report.nodeid, True)
+            self.passed[report.nodeid] = before and report.passed
+
+
+def evidence(items: dict[str, Arguments], passed: dict[str, bool]) -> dict[str, Any]:
+    """Return what the results show of each item."""
+    found = {}
+    for item, arguments in items.items():
+        ran = [ok for test, ok in passed.items() if rests_on(arguments, test)]
+        found[item] = {
+            "passed": bool(ran) and all(ran),
+            "tests": len(ran),
+            "command": command(arguments),
+        }
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the tests and write the records; exit status 1 if an item is without evidence."""
+    units = argv or [unit for unit in TESTS if unit not in UNDERWAY]
+    if unknown := [unit for unit in units if unit not in TESTS]:
+        print(f"no tests are named for {', '.join(unknown)}", file=sys.stderr)
+        return 2
+    os.environ[_CHOSEN] = shlex.join(units)
+    wanted = _wanted(units)
+    paths = dict.fromkeys(
+        word for a in wanted for word in a[: a.index("-k") if "-k" in a else None]
+    )
+    results = _Results()
+    ended = pytest.main(["-q", "-p", "tests.evidence", *paths], plugins=[results])
+    if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return 2
+    status = 0
+    for unit in units:
+        found = evidence(TESTS[unit], results.passed)
+        path = FOLDER / f"{unit}.json"
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        failed = [item for item, one in found.items() if not one["passed"]]
+        missing = [i for needed in LADDER.values() for i in needed if i not in found]
+        print(f"{unit}: {len(found) - len(failed)} of {len(found)}; failed: {failed or 'none'};"
+              f" without tests: {missing or 'none'}")  # fmt: skip
+        status |= bool(failed)
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
