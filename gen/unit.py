@@ -3,14 +3,15 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import gen.units
 
-__all__ = ["Unit", "discover"]
+__all__ = ["Unit", "discover", "menu"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,13 @@ def discover() -> dict[str, Unit]:
             raise ValueError(f"unit name {unit.name!r} is used twice")
         units[unit.name] = unit
     return units
+
+
+def menu(heading: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Return a heading and, below it, a paragraph for each (name, text)."""
+    lines = [heading]
+    for name, text in rows:
+        lines.append(
+            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
+        )
+    return "\n".join(lines)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-import textwrap
-
-from gen.unit import Unit
+from gen.unit import Unit, menu
 from hw.mpgemm.array import build
 from hw.mpgemm.array_params import GROUP_SUMS, LOADS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
@@ -10,14 +8,9 @@ from hw.pe.params import ARCHS, TARGETS
 
 def _menu() -> str:
     """Return a paragraph for each dataflow."""
-    lines = ["dataflows (--dataflow):"]
-    for name in NAMES:
-        flow = dataflow(name)
-        text = f"{flow.summary} ({flow.source}); {flow.cycles}"
-        lines.append(
-            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
-        )
-    return "\n".join(lines)
+    flows = [dataflow(name) for name in NAMES]
+    rows = ((each.name, f"{each.summary} ({each.source}); {each.cycles}") for each in flows)
+    return menu("dataflows (--dataflow):", rows)
 
 
 UNIT = Unit(

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-import textwrap
-
-from gen.unit import Unit
+from gen.unit import Unit, menu
 from hw.mpgemm.engines import NAMES, engine_kind
 from hw.mpgemm.mpgemm import build
 from hw.mpgemm.params import OPTIONS, MpGemmParams
@@ -18,19 +16,13 @@ def _takers(option: str) -> str:
 
 def _menu() -> str:
     """Return a paragraph for each engine."""
-    lines = ["engines (--engine):"]
-    for name in NAMES:
-        kind = engine_kind(name)
-        text = f"{kind.summary} ({kind.source}); {kind.cycles}"
-        lines.append(
-            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
-        )
-    lines += [
-        "",
-        "elongated tile M2 N64 K4 of LUT Tensor Core:",
-        "  --engine lut --rows 2 --columns 64 --group 4 --bits 2",
-    ]
-    return "\n".join(lines)
+    kinds = [engine_kind(name) for name in NAMES]
+    rows = ((each.name, f"{each.summary} ({each.source}); {each.cycles}") for each in kinds)
+    text = menu("engines (--engine):", rows)
+    return f"""{text}
+
+elongated tile M2 N64 K4 of LUT Tensor Core:
+  --engine lut --rows 2 --columns 64 --group 4 --bits 2"""
 
 
 _HELP = {

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-import textwrap
-
-from gen.unit import Unit
+from gen.unit import Unit, menu
 from hw.pe.arch import NAMES, architecture
 from hw.pe.params import ARCHS, CORES, TARGETS, PEParams
 from hw.pe.pe import build
@@ -13,14 +11,9 @@ def _takers(option: str) -> str:
 
 def _menu() -> str:
     """Return a paragraph for each architecture."""
-    lines = ["architectures (--arch):"]
-    for name in NAMES:
-        arch = architecture(name)
-        text = f"{arch.summary} ({arch.source}); {arch.cycles}"
-        lines.append(
-            textwrap.fill(text, 79, initial_indent=f"  {name:13} ", subsequent_indent=" " * 16)
-        )
-    return "\n".join(lines)
+    archs = [architecture(name) for name in NAMES]
+    rows = ((each.name, f"{each.summary} ({each.source}); {each.cycles}") for each in archs)
+    return menu("architectures (--arch):", rows)
 
 
 UNIT = Unit(
