@@ -37,6 +37,8 @@ def build(params: ArrayParams) -> wiring.Component:
         "contract": {"lam": cell.lam, "acc_bits": cell.acc_width, "max_k": params.max_k},
         "notes": params.notes,
     }
+    if params.flow.stationary:
+        facts["contract"]["tile_rows"] = params.batch
     if params.group is not None:
         facts["contract"] |= {"group": params.group, "sum": params.group_sum}
     for name, value in facts.items():
