@@ -52,7 +52,7 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
             prove(text, manifest, tmp_path)
         return
     if properties_axis.takes_jobs(manifest):
-        proof = prove(text, manifest, tmp_path, seconds=8)
+        proof = prove(text, manifest, tmp_path, seconds=3)
         assert proof.proved or "none fails in the first" in (proof.refuted or ""), proof.refuted
         return
     proof = prove(text, manifest, tmp_path)

@@ -73,7 +73,7 @@ def parameters(draw: st.DrawFn) -> PEParams:
 
 @settings(
     derandomize=True,
-    max_examples=160,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,

@@ -181,7 +181,9 @@ def run(case, folder, beats=160, passes=None):
     return check(source, manifest, stimulus, folder / "build", passes=passes or passes_for("all"))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.deep) if n == "float" else n for n in CASES]
+)
 def test_stream(name, tmp_path):
     # The large units under two stall patterns, the small ones under all.
     few = [Pass("none", "none"), Pass("bursty", "random")]
