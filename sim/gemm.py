@@ -15,7 +15,7 @@ from sim.golden.mpgemm.image import MAGIC, pack, unpack
 from sim.golden.mpgemm.scale_beats import scale_formats
 from sim.golden.mpgemm.stimulus import Streams
 from sim.golden.mpgemm.unit import Unit, weight_format
-from sim.golden.pe.operands import Operand, operands
+from sim.golden.pe.operands import activations, operands
 from sim.matrices import codes_of, parse_npy, read_bytes, weights_of
 
 __all__ = ["Product"]
@@ -97,7 +97,7 @@ class Product:
         p = self.unit.parameters
         if self.unit.module is not array:
             book = weight_format(self.unit)
-            lam = 0 if self.unit.name == "pq" else Operand(parse(p["act"])).lam
+            lam = 0 if self.unit.name == "pq" else activations(p).lam
             return lam + (0 if book is None else parse(book).lam)
         lam = sum(operand.lam for operand in operands(p))
         return lam + sum(fmt.lam for fmt in scale_formats(p)) if p.get("scale") else lam

@@ -27,6 +27,7 @@ from sim.golden.mpgemm.products import (
     cycles_in_place,
     exact_product,
     plain_act,
+    plain_marks,
     product_engine,
     tile_fields,
     tile_size,
@@ -35,7 +36,7 @@ from sim.golden.mpgemm.products import (
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes
-from sim.golden.pe.operands import Operand
+from sim.golden.pe.operands import Operand, activations
 
 __all__ = [
     "FILL",
@@ -164,7 +165,7 @@ def _loaded(parameters: Mapping[str, Any]) -> bool:
 
 
 def _coding(parameters: Mapping[str, Any]) -> Coding:
-    lanes, act = int(parameters["lanes"]), Operand(parse(parameters["act"]))
+    lanes, act = int(parameters["lanes"]), activations(parameters)
     book = parse(parameters["book"])
 
     def weights(fields: Integers, bits: int) -> NDArray[Any]:
@@ -177,6 +178,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         wgt=Fields(lanes, book.bits),
         values=plain_act(act),
         weights=weights,
+        marks=plain_marks(act),
     )
 
 
@@ -206,7 +208,7 @@ def _tiles(
     """Yield the first ``tiles`` tiles of a job whose books are loaded."""
     rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
     bits, width = code_bits(parameters), int(parameters["entry_bits"])
-    act = Operand(parse(parameters["act"]))
+    act = activations(parameters)
     steps = -(-job.k // lanes)
     a = tile_fields(words["act"][: tiles * steps], tiles, rows, Fields(lanes, act.fmt.bits))
     w = tile_fields(words["wgt"][: tiles * steps], tiles, columns, Fields(lanes, bits))
@@ -230,7 +232,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         tile=(int(parameters["rows"]), int(parameters["columns"]), int(parameters["lanes"])),
         max_k=int(parameters["max_k"]),
         planes=0,
-        act=Operand(parse(parameters["act"])),
+        act=activations(parameters),
         weight=Operand(parse(book)),
         pack=pack,
     )

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hw.spec.formats import parse
 from sim.golden.mpgemm.draws import alternated, drawn, joined, split, steps_of
 from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.frame import pack_act as pack_codes_act
@@ -26,6 +25,7 @@ from sim.golden.mpgemm.products import (
     check_range,
     cycles_in_place,
     plain_act,
+    plain_marks,
     product_engine,
     unpack_columns,
     weight_blocks,
@@ -33,7 +33,7 @@ from sim.golden.mpgemm.products import (
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.table_beats import pack_tables, table_fields, table_values
 from sim.golden.mpgemm.words import pack_codes
-from sim.golden.pe.operands import Operand
+from sim.golden.pe.operands import activations
 
 __all__ = [
     "FILL",
@@ -180,7 +180,7 @@ def every_key(
     low, _ = weight_range(parameters)
     codes = (bits << np.arange(own)[:, None, None]).sum(axis=1)
     w = codes.swapaxes(1, 2).reshape(size, n)[:k] + low
-    a = rng.choice(Operand(parse(parameters["act"])).codes, (m, k))
+    a = rng.choice(activations(parameters).codes, (m, k))
     act = pack_act(parameters, a, n, rng)
     wgt = pack_weights(parameters, w, m, padding=rng)
     return Job(m, n, k).word, {"s_axis_act": act, "s_axis_wgt": wgt}
@@ -200,7 +200,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
 def _coding(parameters: Mapping[str, Any]) -> Coding:
     group, tables = int(parameters["group"]), int(parameters["tables"])
     planes = int(parameters["planes"])
-    act = Operand(parse(parameters["act"]))
+    act = activations(parameters)
     port = parameters["table_source"] == "port"
     zero, half = parameters.get("zero_point"), parameters["table_kind"] == "half"
 
@@ -223,6 +223,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         values=table_values(parameters) if port else plain_act(act),
         weights=weights,
         beats=lambda bits: planes_of(parameters, bits)[1],
+        marks=None if port else plain_marks(act),
     )
 
 
@@ -260,7 +261,7 @@ def _source(parameters: Mapping[str, Any], bits: int) -> Source:
         tile=(int(parameters["rows"]), int(parameters["columns"]), depth(parameters)),
         max_k=int(parameters["max_k"]),
         planes=int(parameters["bits"]),
-        act=Operand(parse(parameters["act"])),
+        act=activations(parameters),
         weight=steps_of(values.tolist()),
         pack=pack,
     )

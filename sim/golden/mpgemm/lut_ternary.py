@@ -24,13 +24,14 @@ from sim.golden.mpgemm.products import (
     check_range,
     cycles_in_place,
     plain_act,
+    plain_marks,
     product_engine,
     unpack_columns,
     weight_blocks,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
-from sim.golden.pe.operands import Operand
+from sim.golden.pe.operands import Operand, activations
 
 __all__ = [
     "FILL",
@@ -155,7 +156,7 @@ def _every_key(
     n = -(-(1 << bits) // columns) * columns
     k = min(depth(parameters), int(parameters["max_k"]))
     keys = rng.permuted(np.tile(np.arange(n) % (1 << bits), (tables, 1)), axis=1)
-    a = rng.choice(Operand(parse(parameters["act"])).codes, (rows, k))
+    a = rng.choice(activations(parameters).codes, (rows, k))
     wgt = pack_codes(keys.T.reshape(-1, columns * tables), bits, rng)
     act = pack_act(parameters, a, n, rng)
     return Job(rows, n, k).word, {"s_axis_act": act, "s_axis_wgt": wgt}
@@ -163,13 +164,14 @@ def _every_key(
 
 def _coding(parameters: Mapping[str, Any]) -> Coding:
     group, tables = int(parameters["group"]), int(parameters["tables"])
-    act = Operand(parse(parameters["act"]))
+    act = activations(parameters)
     return Coding(
         depth=group * tables,
         act=Fields(group * tables, act.fmt.bits),
         wgt=Fields(tables, KEY_BITS[group]),
         values=plain_act(act),
         weights=lambda fields, bits: trits_of(fields, group).reshape(len(fields), -1),
+        marks=plain_marks(act),
     )
 
 
@@ -189,7 +191,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         tile=(int(parameters["rows"]), int(parameters["columns"]), group * tables),
         max_k=int(parameters["max_k"]),
         planes=0,
-        act=Operand(parse(parameters["act"])),
+        act=activations(parameters),
         weight=Operand(parse("ternary_i2s")),
         pack=pack,
     )

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim.golden.formats import decode
 from sim.golden.mpgemm.frame import Padding, gather, plain_schedule
 from sim.golden.mpgemm.jobs import Engine, Job, Tile
 from sim.golden.mpgemm.words import unpack_codes
@@ -26,6 +25,7 @@ __all__ = [
     "cycles_in_place",
     "exact_product",
     "plain_act",
+    "plain_marks",
     "product_engine",
     "product_tiles",
     "tile_fields",
@@ -62,6 +62,8 @@ class Coding:
         (columns, products), as many products as the steps have.
     beats
         From the job's ``bits`` to how many beats of weights a step has.
+    marks
+        As ``values``, to marks (rows,) of those with a non-finite activation; ``None`` without any.
     """
 
     depth: int
@@ -70,6 +72,7 @@ class Coding:
     values: Callable[[Integers, int], NDArray[Any]]
     weights: Callable[[Integers, int], NDArray[Any]]
     beats: Callable[[int], int] = lambda bits: 1
+    marks: Callable[[Integers, int], NDArray[np.bool_]] | None = None
 
 
 def product_engine(parameters: Mapping[str, Any], coding: Coding, planes: int = 0) -> Engine:
@@ -86,6 +89,7 @@ def product_engine(parameters: Mapping[str, Any], coding: Coding, planes: int = 
         acc_bits=int(parameters["acc_bits"]),
         schedule=lambda job: plain_schedule(laned, job, coding.beats(job.bits)),
         tiles=tiles,
+        has_nan=coding.marks is not None,
     )
 
 
@@ -105,7 +109,10 @@ def product_tiles(
         height, width = tile_size(parameters, job, tile)
         values = coding.values(a[tile, :height], job.k)
         sums = exact_product(values, coding.weights(w[tile, :width], job.bits)[:, : job.k])
-        yield sums, np.zeros(sums.shape, dtype=bool)
+        marks = np.zeros(sums.shape, dtype=bool)
+        if coding.marks:
+            marks |= coding.marks(a[tile, :height], job.k)[:, None]
+        yield sums, marks
 
 
 def tile_fields(words: Sequence[int], tiles: int, height: int, fields: Fields) -> Integers:
@@ -133,14 +140,25 @@ def exact_product(a: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
 def plain_act(act: Operand) -> Callable[[Integers, int], NDArray[Any]]:
     """Return the ``values`` of activations that come as their codes, in the order of products.
 
-    Codes beyond K may be anything.
+    Codes beyond K may be anything; non-finite ones count as 0.
     """
 
     def values(fields: Integers, k: int) -> NDArray[Any]:
-        ints, _ = decode(act.fmt, fields.reshape(len(fields), -1)[:, :k])
-        return ints
+        return act.decode(fields.reshape(len(fields), -1)[:, :k])[0]
 
     return values
+
+
+def plain_marks(act: Operand) -> Callable[[Integers, int], NDArray[np.bool_]] | None:
+    """Return the ``marks`` of the same activations, ``None`` where all are finite."""
+    if not act.nonfinite:
+        return None
+
+    def marks(fields: Integers, k: int) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = act.decode(fields.reshape(len(fields), -1)[:, :k])[1]
+        return found.any(axis=-1)
+
+    return marks
 
 
 def weight_blocks(

@@ -128,7 +128,7 @@ def codes(operand: Operand, kind: str, shape: tuple[int, int], rng: np.random.Ge
 
     ``least`` and ``most`` (the values), ``alternating`` (of both), ``zero`` (or the value nearest
     to it), ``one-hot`` (``least`` or ``most`` in one place of every row and column), ``finite``
-    and ``random`` (any, one in 16 from the non-finite codes if there are).
+    and ``random`` (any, one in 16 from the non-finite codes if there are, at least one of five).
     """
     ints, marks = operand.decode(operand.codes)
     finite, values = operand.codes[~marks], ints[~marks]
@@ -146,6 +146,8 @@ def codes(operand: Operand, kind: str, shape: tuple[int, int], rng: np.random.Ge
     special = operand.codes[marks]
     if kind == "random" and len(special):
         drawn = np.where(rng.random(shape) < 1 / 16, rng.choice(special, shape), drawn)
+        if drawn.size > 4:
+            drawn.flat[rng.integers(drawn.size)] = rng.choice(special)
     return drawn
 
 

@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw.spec.formats import parse
-from sim.golden.formats import decode
 from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.products import Fields
 from sim.golden.mpgemm.words import pack_codes
-from sim.golden.pe.operands import Operand
+from sim.golden.pe.operands import Operand, activations
 
 __all__ = ["entry_width", "pack_tables", "table_fields", "table_of", "table_values"]
 
 Integers = NDArray[np.int64]
 
 
-def entry_width(act: str, group: int, half: bool) -> int:
+def entry_width(act: str | Operand, group: int, half: bool) -> int:
     """Return the bits of an entry (two's complement) by A.0.3, its negation included if half."""
-    values, _ = Operand(parse(act)).decode(Operand(parse(act)).codes)
+    operand = Operand(parse(act)) if isinstance(act, str) else act
+    values, _ = operand.decode(operand.codes)
     low, high = int(min(values)), int(max(values))
     if half:
         low, high = -max(-low, high), max(-low, high)
@@ -38,7 +38,7 @@ def table_fields(parameters: Mapping[str, Any]) -> Fields:
     """Return the entries of a beat for each row."""
     group, half = int(parameters["group"]), parameters["table_kind"] == "half"
     entries = int(parameters["tables"]) << group - half
-    return Fields(entries, entry_width(parameters["act"], group, half))
+    return Fields(entries, entry_width(activations(parameters), group, half))
 
 
 def table_of(a: ArrayLike, half: bool) -> Integers:
@@ -80,7 +80,8 @@ def pack_tables(
 ) -> list[int]:
     """Return the beats of tables of a job: ``a`` (M, K) codes, for ``n`` columns of output.
 
-    Tables of rows beyond M are 0 or drawn from ``padding``.
+    Tables of rows beyond M are 0 or drawn from ``padding``. Raises ``ValueError`` for activations
+    that are not finite.
     """
     group, rows = int(parameters["group"]), int(parameters["rows"])
     lanes = group * int(parameters["tables"])
@@ -89,7 +90,9 @@ def pack_tables(
     m, k = matrix.shape
     steps, tiles = -(-k // lanes), -(-m // rows)
     ints = np.zeros((tiles * rows, steps * lanes), dtype=np.int64)
-    ints[:m, :k], _ = decode(parse(parameters["act"]), matrix)
+    ints[:m, :k], marks = activations(parameters).decode(matrix)
+    if marks.any():
+        raise ValueError("a table holds no sums of activations that are not finite")
     tables = table_of(ints.reshape(tiles * rows, -1, group), parameters["table_kind"] == "half")
     entries = tables.reshape(tiles, rows, 1, steps, -1) & (1 << fields.bits) - 1
     across = -(-n // int(parameters["columns"]))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hw.spec.formats import parse
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import steps_of
 from sim.golden.mpgemm.frame import Padding, pack_act
@@ -22,13 +21,14 @@ from sim.golden.mpgemm.products import (
     check_range,
     cycles_in_place,
     plain_act,
+    plain_marks,
     product_engine,
     unpack_columns,
     weight_blocks,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes
-from sim.golden.pe.operands import Operand
+from sim.golden.pe.operands import activations
 
 __all__ = [
     "FILL",
@@ -96,13 +96,14 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
 
 
 def _coding(parameters: Mapping[str, Any]) -> Coding:
-    lanes, act = int(parameters["lanes"]), Operand(parse(parameters["act"]))
+    lanes, act = int(parameters["lanes"]), activations(parameters)
     return Coding(
         depth=lanes,
         act=Fields(lanes, act.fmt.bits),
         wgt=Fields(lanes, 2),
         values=plain_act(act),
         weights=lambda fields, bits: _VALUES[fields].reshape(len(fields), -1),
+        marks=plain_marks(act),
     )
 
 
@@ -123,7 +124,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         tile=(int(parameters["rows"]), int(parameters["columns"]), int(parameters["lanes"])),
         max_k=int(parameters["max_k"]),
         planes=0,
-        act=Operand(parse(parameters["act"])),
+        act=activations(parameters),
         weight=steps_of(_VALUES.tolist()),
         pack=pack,
     )

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw.spec.formats import Format, parse
 from sim.golden.formats import check_codes, decode, legal_codes
 
-__all__ = ["DEFAULT_WINDOWS", "Operand", "acc_bits", "operands"]
+__all__ = ["DEFAULT_WINDOWS", "Operand", "acc_bits", "activations", "operands"]
 
 #: Windows of activations whose exact sums would be absurdly wide.
 DEFAULT_WINDOWS = {"bf16": (-24, 16)}
@@ -34,6 +34,11 @@ class Operand:
     def lam(self) -> int:
         """Exponent of the unit of :meth:`decode`."""
         return self.fmt.lam if self.window is None else self.window[0]
+
+    @property
+    def nonfinite(self) -> bool:
+        """Whether any code may count as non-finite."""
+        return self.fmt.nonfinite or self.window is not None
 
     @cached_property
     def max_int(self) -> int:
@@ -71,19 +76,23 @@ def _windowed(fmt: Format, low: int, high: int) -> tuple[NDArray[Any], NDArray[n
 
 
 def operands(parameters: Mapping[str, Any]) -> tuple[Operand, Operand]:
-    """Return ``(weight, act)`` of the parameters in a manifest of the unit.
+    """Return ``(weight, act)`` of the parameters in a manifest, see :func:`activations`."""
+    return Operand(parse(parameters["format"])), activations(parameters)
 
-    ``window`` is ``"LO:HI"`` or ``None``; bf16 activations then have the window -24:16. Raises
-    ``ValueError`` on a window that is not two integers with LO < HI.
+
+def activations(parameters: Mapping[str, Any]) -> Operand:
+    """Return the activations of the parameters in a manifest.
+
+    ``window`` is ``"LO:HI"`` or ``None``; bf16 then has the window -24:16. Raises ``ValueError`` on
+    a window that is not two integers with LO < HI.
     """
-    weight, act = parse(parameters["format"]), parse(parameters["act"])
-    text = parameters.get("window")
+    act, text = parse(parameters["act"]), parameters.get("window")
     if text is None:
-        return Operand(weight), Operand(act, DEFAULT_WINDOWS.get(act.name))
+        return Operand(act, DEFAULT_WINDOWS.get(act.name))
     match = re.fullmatch(r"(-?\d{1,4}):(-?\d{1,4})", str(text))
     if not match or int(match[1]) >= int(match[2]):
         raise ValueError(f"window must be LO:HI with LO < HI, such as -24:16, not {text!r}")
-    return Operand(weight), Operand(act, (int(match[1]), int(match[2])))
+    return Operand(act, (int(match[1]), int(match[2])))
 
 
 def acc_bits(parameters: Mapping[str, Any], weight: Operand, act: Operand) -> int:
