@@ -155,8 +155,8 @@ def plain_marks(act: Operand) -> Callable[[Integers, int], NDArray[np.bool_]] | 
         return None
 
     def marks(fields: Integers, k: int) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = act.decode(fields.reshape(len(fields), -1)[:, :k])[1]
-        return found.any(axis=-1)
+        found = act.decode(fields.reshape(len(fields), -1)[:, :k])[1]
+        return np.asarray(found.any(axis=-1))
 
     return marks
 
