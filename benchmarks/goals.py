@@ -60,8 +60,8 @@ ROWS = (
     Row("8-lane int8 x E2M1 + acc32", "pe", _mac("e2m1", 8), "dote2k8", 133.7, 1261, 500,
         0.8, 1.1, 320),
     Row("8-lane E2M1 x E2M1", "pe",
-        {"format": "e2m1", "act": "e2m1", "lanes": 8, "core": "dot"}, "mx_dotfp_e2m1_8",
-        59.7, 786, 313, 0.8, 1.0, 180),
+        {"format": "e2m1", "act": "e2m1", "lanes": 8, "core": "dot", "arch": "shift-add"},
+        "mx_dotfp_e2m1_8", 59.7, 786, 313, 0.8, 1.0, 180),
     Row("8x8 / 2x(8x4) / 4x(8x2), acc20", "pe",
         {"format": "int8", "act": "int8", "arch": "fused", "mode": "weights", "max_k": 16,
          "acc_bits": 20, "core": "accumulate"}, "ps_bfusion1d2", 100.1, 885, 288, 0.8, 1.0),
@@ -94,10 +94,13 @@ def measure(row: Row, recipe: Path) -> dict[str, Any]:
 
 
 def line(row: Row, found: dict[str, Any]) -> tuple[str, bool]:
-    """Return the row's line of the table and whether every goal is reached."""
+    """Return the row's line of the table and whether one of our two points reaches every goal."""
     area, fast, lut = found["asic_area"], found["asic_fast"], found["xil_lut"]
     ratio, slow = area["um2"] / row.area, area["ps"] / row.delay
-    reached = ratio <= row.area_factor and slow <= row.delay_factor
+    reached = any(
+        point["um2"] <= row.area_factor * row.area and point["ps"] <= row.delay_factor * row.delay
+        for point in (area, fast)
+    )
     if row.lut_goal is not None:
         reached = reached and lut["LUT"] <= row.lut_goal
     cells = (
