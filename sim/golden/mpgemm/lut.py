@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hw.spec.formats import parse
 from sim.golden.mpgemm.draws import alternated, drawn, joined, split, steps_of
+from sim.golden.mpgemm.entries import entry_sums, pack_any_entries
 from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.frame import pack_act as pack_codes_act
 from sim.golden.mpgemm.jobs import Engine, Job, run_jobs
@@ -33,7 +35,7 @@ from sim.golden.mpgemm.products import (
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.table_beats import pack_tables, table_fields, table_values
 from sim.golden.mpgemm.words import pack_codes
-from sim.golden.pe.operands import activations
+from sim.golden.pe.operands import Operand, activations
 
 __all__ = [
     "FILL",
@@ -118,8 +120,10 @@ def pack_act(
     """Return the beats of activations of a job: ``a`` (M, K) codes, for ``n`` columns of output.
 
     What does not matter is 0 or drawn from ``padding``. With ``table_source`` ``port`` the beats
-    hold tables.
+    hold tables, with ``table_bits`` those that are given as ``a`` (M, groups, entries).
     """
+    if parameters.get("table_bits"):
+        return pack_any_entries(parameters, a, n, padding)
     if parameters["table_source"] == "port":
         return pack_tables(parameters, a, n, padding)
     return pack_codes_act({**parameters, "lanes": depth(parameters)}, a, n, padding)
@@ -181,6 +185,9 @@ def every_key(
     codes = (bits << np.arange(own)[:, None, None]).sum(axis=1)
     w = codes.swapaxes(1, 2).reshape(size, n)[:k] + low
     a = rng.choice(activations(parameters).codes, (m, k))
+    if parameters.get("table_bits"):
+        limit = 1 << int(parameters["table_bits"]) - 1
+        a = _entries(parameters, np.arange(-limit, limit), (m, k), rng)
     act = pack_act(parameters, a, n, rng)
     wgt = pack_weights(parameters, w, m, padding=rng)
     return Job(m, n, k).word, {"s_axis_act": act, "s_axis_wgt": wgt}
@@ -224,6 +231,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         weights=weights,
         beats=lambda bits: planes_of(parameters, bits)[1],
         marks=None if port else plain_marks(act),
+        sums=entry_sums(parameters) if parameters.get("table_bits") else None,
     )
 
 
@@ -253,15 +261,31 @@ def _source(parameters: Mapping[str, Any], bits: int) -> Source:
     low, high = weight_range(parameters, bits)
     values = np.arange(low, high + 1)
 
+    act, entry_bits = activations(parameters), parameters.get("table_bits")
+    if entry_bits:
+        act = Operand(parse(f"int{entry_bits}"))
+
     def pack(a: Integers, w: Integers, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        act = pack_act(parameters, a, np.shape(w)[1], rng)
-        return act, pack_weights(parameters, values[w], np.shape(a)[0], bits, rng)
+        given = a
+        if entry_bits:
+            given = _entries(parameters, act.decode(a)[0].ravel(), a.shape, rng)
+        wgt = pack_weights(parameters, values[w], len(a), bits, rng)
+        return pack_act(parameters, given, w.shape[1], rng), wgt
 
     return Source(
         tile=(int(parameters["rows"]), int(parameters["columns"]), depth(parameters)),
         max_k=int(parameters["max_k"]),
         planes=int(parameters["bits"]),
-        act=activations(parameters),
+        act=act,
         weight=steps_of(values.tolist()),
         pack=pack,
     )
+
+
+def _entries(
+    parameters: Mapping[str, Any], among: Integers, sizes: tuple[int, ...], rng: np.random.Generator
+) -> Integers:
+    """Tables (M, groups, entries) of whole steps for ``sizes`` (M, K), of some of ``among``."""
+    tables = int(parameters["tables"])
+    groups = -(-sizes[1] // depth(parameters)) * tables
+    return rng.choice(among, (sizes[0], groups, table_fields(parameters).count // tables))

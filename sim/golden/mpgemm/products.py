@@ -64,6 +64,9 @@ class Coding:
         From the job's ``bits`` to how many beats of weights a step has.
     marks
         As ``values``, to marks (rows,) of those with a non-finite activation; ``None`` without any.
+    sums
+        From fields of activations (rows, steps, fields) and of weights (columns, beats, fields) and
+        the beats of a step to results (rows, columns), where these are no products of integers.
     """
 
     depth: int
@@ -73,6 +76,7 @@ class Coding:
     weights: Callable[[Integers, int], NDArray[Any]]
     beats: Callable[[int], int] = lambda bits: 1
     marks: Callable[[Integers, int], NDArray[np.bool_]] | None = None
+    sums: Callable[[Integers, Integers, int], NDArray[Any]] | None = None
 
 
 def product_engine(parameters: Mapping[str, Any], coding: Coding, planes: int = 0) -> Engine:
@@ -107,8 +111,11 @@ def product_tiles(
     w = tile_fields(words["wgt"][: tiles * steps * beats], tiles, columns, coding.wgt)
     for tile in range(tiles):
         height, width = tile_size(parameters, job, tile)
-        values = coding.values(a[tile, :height], job.k)
-        sums = exact_product(values, coding.weights(w[tile, :width], job.bits)[:, : job.k])
+        if coding.sums:
+            sums = coding.sums(a[tile, :height], w[tile, :width], beats)
+        else:
+            values = coding.values(a[tile, :height], job.k)
+            sums = exact_product(values, coding.weights(w[tile, :width], job.bits)[:, : job.k])
         marks = np.zeros(sums.shape, dtype=bool)
         if coding.marks:
             marks |= coding.marks(a[tile, :height], job.k)[:, None]

@@ -3,7 +3,8 @@
 
 Table l of row r lies at ``(r * tables + l) * entries * width``, entry 0 lowest. Of half tables
 there are ``2**(group - 1)`` entries, ``T[p] = a[group - 1] + sum(a[i] if p[i] else -a[i])``, of
-full ones ``2**group``, ``T[p] = sum(a[i] for each bit i of p)``; the width is that of A.0.3.
+full ones ``2**group``, ``T[p] = sum(a[i] for each bit i of p)``; the width is that of A.0.3, or
+``table_bits``.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,15 @@ from sim.golden.mpgemm.products import Fields
 from sim.golden.mpgemm.words import pack_codes
 from sim.golden.pe.operands import Operand, activations
 
-__all__ = ["entry_width", "pack_tables", "table_fields", "table_of", "table_values"]
+__all__ = [
+    "entry_width",
+    "pack_entries",
+    "pack_tables",
+    "signed_tables",
+    "table_fields",
+    "table_of",
+    "table_values",
+]
 
 Integers = NDArray[np.int64]
 
@@ -38,7 +47,15 @@ def table_fields(parameters: Mapping[str, Any]) -> Fields:
     """Return the entries of a beat for each row."""
     group, half = int(parameters["group"]), parameters["table_kind"] == "half"
     entries = int(parameters["tables"]) << group - half
-    return Fields(entries, entry_width(activations(parameters), group, half))
+    exact = entry_width(activations(parameters), group, half)
+    return Fields(entries, int(parameters.get("table_bits") or exact))
+
+
+def signed_tables(parameters: Mapping[str, Any], fields: Integers) -> Integers:
+    """Return the tables (rows, steps, tables, entries) of fields (rows, steps, fields)."""
+    width, tables = table_fields(parameters).bits, int(parameters["tables"])
+    raw = fields.reshape(*fields.shape[:2], tables, -1)
+    return raw - (raw >> width - 1 << width)
 
 
 def table_of(a: ArrayLike, half: bool) -> Integers:
@@ -55,11 +72,9 @@ def table_of(a: ArrayLike, half: bool) -> Integers:
 def table_values(parameters: Mapping[str, Any]) -> Callable[[Integers, int], NDArray[Any]]:
     """Return the ``values`` of a :class:`~sim.golden.mpgemm.products.Coding` of tables."""
     group, half = int(parameters["group"]), parameters["table_kind"] == "half"
-    width = table_fields(parameters).bits
 
     def values(fields: Integers, k: int) -> Integers:
-        raw = fields.reshape(len(fields), -1, 1 << group - half)
-        tables = raw - (raw >> width - 1 << width)
+        tables = signed_tables(parameters, fields).reshape(len(fields), -1, 1 << group - half)
         if half:
             # The last entry adds all; that without bit i has twice activation i less.
             full = tables[..., -1]
@@ -83,23 +98,36 @@ def pack_tables(
     Tables of rows beyond M are 0 or drawn from ``padding``. Raises ``ValueError`` for activations
     that are not finite.
     """
-    group, rows = int(parameters["group"]), int(parameters["rows"])
-    lanes = group * int(parameters["tables"])
-    fields = table_fields(parameters)
+    group = int(parameters["group"])
     matrix = np.asarray(a, dtype=np.int64)
     m, k = matrix.shape
-    steps, tiles = -(-k // lanes), -(-m // rows)
-    ints = np.zeros((tiles * rows, steps * lanes), dtype=np.int64)
-    ints[:m, :k], marks = activations(parameters).decode(matrix)
+    ints, marks = activations(parameters).decode(matrix)
     if marks.any():
         raise ValueError("a table holds no sums of activations that are not finite")
-    tables = table_of(ints.reshape(tiles * rows, -1, group), parameters["table_kind"] == "half")
-    entries = tables.reshape(tiles, rows, 1, steps, -1) & (1 << fields.bits) - 1
-    across = -(-n // int(parameters["columns"]))
+    beyond = -k % (group * int(parameters["tables"]))
+    groups = np.pad(ints, ((0, 0), (0, beyond))).reshape(m, -1, group)
+    return pack_entries(
+        parameters, table_of(groups, parameters["table_kind"] == "half"), n, padding
+    )
+
+
+def pack_entries(
+    parameters: Mapping[str, Any], tables: ArrayLike, n: int, padding: Padding = None
+) -> list[int]:
+    """Return the beats of tables of a job: all tables (M, groups, entries) of whole steps.
+
+    Tables of rows beyond M are 0 or drawn from ``padding``.
+    """
+    rows, fields = int(parameters["rows"]), table_fields(parameters)
+    every = np.asarray(tables, dtype=np.int64)
+    m, steps = len(every), every.shape[1] // int(parameters["tables"])
+    tiles, across = -(-m // rows), -(-n // int(parameters["columns"]))
+    whole = np.pad(every, ((0, tiles * rows - m), (0, 0), (0, 0)))
+    entries = whole.reshape(tiles, rows, 1, steps, -1) & (1 << fields.bits) - 1
     shape = tiles, rows, across, steps, fields.count
-    every = np.broadcast_to(entries, shape).copy()
+    spread = np.broadcast_to(entries, shape).copy()
     if padding is not None:
-        beyond = every.reshape(tiles * rows, -1)[m:]
+        beyond = spread.reshape(tiles * rows, -1)[m:]
         beyond[...] = padding.integers(0, 1 << fields.bits, beyond.shape)
-    beats = every.transpose(0, 2, 3, 1, 4).reshape(-1, rows * fields.count)
+    beats = spread.transpose(0, 2, 3, 1, 4).reshape(-1, rows * fields.count)
     return pack_codes(beats, fields.bits, padding)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "GROUP",
+    "engine_tables",
     "fast_average",
     "fast_bias",
     "tmac_product",
@@ -41,6 +42,14 @@ def tmac_tables_int8(a: ArrayLike, act_group: int = 64) -> tuple[Integers, Reals
     scales = np.abs(grouped).max(axis=-1) / 127
     codes = np.rint(grouped / np.where(scales == 0, 1, scales)[..., None])
     return np.clip(codes, -128, 127).astype(np.int64).reshape(exact.shape), scales
+
+
+def engine_tables(tables: ArrayLike) -> Integers:
+    """Return the half (M, groups, 8) of ``tables`` (M, groups, 16) that the engine ``lut`` takes.
+
+    What it takes off an entry gives the other half, as long as none is -128.
+    """
+    return np.asarray(tables, dtype=np.int64)[..., 1 << GROUP - 1 :]
 
 
 def fast_average(values: ArrayLike) -> Integers:

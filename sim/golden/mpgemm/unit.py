@@ -134,9 +134,13 @@ class Unit:
     ) -> Streams:
         """Return the streams of one job of codes A (M, K) and beats of weights.
 
+        With ``table_bits`` A is tables (M, groups, entries), and K a multiple of the group.
+
         Raises ``ValueError`` where the job is not one of this engine, and where scales are missing.
         """
-        (m, k), engine = np.shape(a), self.engine
+        (m, k), engine = np.shape(a)[:2], self.engine
+        if self.parameters.get("table_bits"):
+            k *= int(self.parameters["group"])
         if k > engine.max_k:
             raise ValueError(f"K is {k}, but max_k is {engine.max_k}")
         if bits > engine.planes:
@@ -191,7 +195,8 @@ class Unit:
         self, a: ArrayLike, w: ArrayLike, bits: int = 0, s: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return ``(c, nan)`` of codes A and weights W, see :meth:`results`."""
-        (m, k), n = np.shape(a), np.shape(w)[-1]
+        (m, k), n = np.shape(a)[:2], np.shape(w)[-1]
+        k *= int(self.parameters["group"]) if self.parameters.get("table_bits") else 1
         streams = self.job(a, self.weights(w, m, bits), n, bits, s)
         return self.results(m, n, k, self.module.run(self.parameters, streams)["m_axis_out"])
 
