@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.spec.formats import parse
-from sim.golden.mpgemm import array
+from sim.golden.mpgemm import array, codebook
 from sim.golden.mpgemm.image import MAGIC, pack, unpack
 from sim.golden.mpgemm.scale_beats import scale_formats
 from sim.golden.mpgemm.stimulus import Streams
@@ -73,6 +73,11 @@ class Product:
         """Return the cycles of the model."""
         planes = {"bits": self.bits} if self.bits else {}
         found: int = self.unit.module.cycles(self.unit.parameters, *self.sizes, **planes)
+        return found
+
+    def saved(self) -> tuple[int, int]:
+        """Return the multiplications of the model, and of each product on its own."""
+        found: tuple[int, int] = codebook.saved(self.unit.parameters, *self.sizes)
         return found
 
     def c(self) -> NDArray[Any]:

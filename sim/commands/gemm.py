@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
             print(report)
             return 1
         told = f"{report.times[0][1]} cycles in {report.simulator}, every beat as the model has it"
+    if args.unit == "mpgemm" and params.engine == "codebook":
+        made, naive = product.saved()
+        told += f"; {made} multiplications, {naive} one by one"
     write_bytes(args.output, npy(c))
     shape = " x ".join(str(size) for size in c.shape)
     print(f"{args.output}: {shape} {c.dtype}; {told}")

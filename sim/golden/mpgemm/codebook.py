@@ -6,6 +6,10 @@ or ``rows``: then every column has ``2**bits`` signed entries of its own (GANQ),
 ``s_axis_scale``. Before the first step of every tile there is one beat for each entry, ascending,
 with that of column c at ``c * entry_bits``; entries of columns beyond N may be anything. Results
 are in units of those of the formats.
+
+How products are made changes no result (``products``): ``each`` on its own; in ``buckets``, where
+activations are added by the magnitude of their weight, and the sums multiplied at the end of the
+tile; ``shared``, each activation times every magnitude for all columns of the tile.
 """
 
 import itertools
@@ -16,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw.spec.formats import parse
-from sim.golden.formats import decode
+from sim.golden.formats import decode, legal_codes
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import joined, scaled, scaled_faults, split
 from sim.golden.mpgemm.frame import Padding, gather, pack_act
@@ -48,6 +52,7 @@ __all__ = [
     "pack_books",
     "pack_weights",
     "run",
+    "saved",
     "unpack_weights",
     "vectors",
 ]
@@ -153,11 +158,42 @@ def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
 def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
     """Return the cycles of one job, nobody stalling, see :func:`sim.golden.mpgemm.lut.cycles`.
 
-    A loaded book takes a cycle for every entry, before the first step of the tile.
+    A loaded book takes a cycle for every entry, before the first step of the tile. With ``buckets``
+    every row of a tile, those beyond M too, then takes a cycle for each of its sums, during which
+    nothing of the next tile is taken.
     """
     fill = FILL + int(parameters.get("pipeline") or 0)
     load = 1 << code_bits(parameters) if _loaded(parameters) else 0
+    if parameters.get("products") == "buckets":
+        rows, sums = int(parameters["rows"]), len(_magnitudes(parameters))
+        tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
+        steps = load + -(-k // int(parameters["lanes"]))
+        shown = (m - 1) % rows + 1
+        return tiles * steps + (tiles - 1) * (rows * sums - 1) + shown * sums + 1 + fill
     return cycles_in_place(parameters, (m, n, k), int(parameters["lanes"]), 1, fill, load)
+
+
+def saved(parameters: Mapping[str, Any], m: int, n: int, k: int) -> tuple[int, int]:
+    """Return ``(made, naive)``: multiplications of a job.
+
+    The naive number is one for each activation and weight. Magnitudes of weights are multiplied
+    with whether they occur or not, but for 0.
+    """
+    count = len(_magnitudes(parameters))
+    made = {
+        "buckets": m * n * count,
+        "shared": m * k * count * -(-n // int(parameters["columns"])),
+    }
+    return made.get(str(parameters.get("products")), m * n * k), m * n * k
+
+
+def _magnitudes(parameters: Mapping[str, Any]) -> list[int]:
+    """Those of the book that are not 0; of a loaded one the codes, whatever their entries are."""
+    if _loaded(parameters):
+        return list(range(1 << code_bits(parameters)))
+    book = parse(parameters["book"])
+    values = decode(book, legal_codes(book))[0]
+    return sorted({abs(int(value)) for value in values} - {0})
 
 
 def _loaded(parameters: Mapping[str, Any]) -> bool:

@@ -41,6 +41,14 @@ def test_model(folder, capsys):
     assert_array_equal(np.load("C.npy"), product())
 
 
+def test_multiplications_of_codes(folder, capsys):
+    np.save("W.npy", np.random.default_rng(1).choice([0, 1, -1, 5], (13, 7)))
+    unit = ["mpgemm", "--engine", "codebook", "--book", "codebook:0,1,-1,5"]
+    assert sim("gemm", *unit, "A.npy", "W.npy") == 0
+    assert capsys.readouterr().out.endswith("; 455 multiplications, 455 one by one\n")
+    assert_array_equal(np.load("C.npy"), product())
+
+
 @pytest.mark.parametrize("flow", ["ws", "is"])
 def test_packed_weights(folder, flow, capsys):
     unit = ["array", "--dataflow", flow, "--rows", "2", "--columns", "3", "--depth", "2"]

@@ -170,3 +170,66 @@ def test_cycles():
     assert codebook.cycles(p, 5, 65, 13) == 6 * 4 + 1 + 3
     assert codebook.cycles({**p, **LOADED}, 5, 65, 13) == 6 * 12 + 1 + 3
     assert codebook.cycles({**p, "pipeline": 1}, 4, 129, 4) == 5 * 2 + 1 + 2 + 4
+
+
+def counted(p, a, w):
+    """C, and the multiplications by hand; the columns of a tile share theirs."""
+    book = [int(x) for x in decode(parse(p["book"]), np.arange(1 << codebook.code_bits(p)))[0]]
+    sizes = sorted({abs(x) for x in book if x})
+    c = np.zeros((len(a), w.shape[1]), dtype=np.int64)
+    made = 0
+    for m, row in enumerate(a.tolist()):
+        if p["products"] == "buckets":
+            for n, column in enumerate(w.T.tolist()):
+                sums = dict.fromkeys(sizes, 0)
+                for x, code in zip(row, column, strict=True):
+                    if book[code]:
+                        sums[abs(book[code])] += x if book[code] > 0 else -x
+                c[m, n] = sum(size * total for size, total in sums.items())
+                made += len(sums)
+            continue
+        for k, x in enumerate(row):
+            for left in range(0, w.shape[1], p["columns"]):
+                times = {size: size * x for size in sizes}
+                made += len(times)
+                for n in range(left, min(left + p["columns"], w.shape[1])):
+                    value = book[w[k, n]]
+                    c[m, n] += times[abs(value)] * (1 if value > 0 else -1) if value else 0
+    return c, made
+
+
+@pytest.mark.parametrize("book", ["nf4", "codebook:0,1,-1,5", "codebook:-3,0,1,3"])
+@pytest.mark.parametrize("products", ["buckets", "shared"])
+def test_ways_of_making_products(products, book):
+    p, rng = parameters(products=products, book=book), np.random.default_rng(1)
+    a, w = rng.integers(0, 128, (5, 37)), rng.integers(0, 1 << codebook.code_bits(p), (37, 7))
+    words = {"act": pack_act(p, a, 7), "wgt": codebook.pack_weights(p, w, 5)}
+    c, _ = unpack_out(p, 5, 7, codebook.run(p, packets(p, words))["m_axis_out"])
+    found, made = counted(p, a, w)
+    assert_array_equal(c.astype(np.int64), found)
+    assert codebook.saved(p, 5, 7, 37) == (made, 5 * 37 * 7)
+
+
+def test_multiplications_that_are_saved():
+    """A book of -3, 0, 1 and 3 has two magnitudes that are not 0."""
+    assert codebook.saved(parameters(), 2, 6, 64) == (768, 768)
+    assert codebook.saved(parameters(products="each"), 2, 6, 64) == (768, 768)
+    few = parameters(products="buckets", book="codebook:-3,0,1,3")
+    assert codebook.saved(few, 2, 6, 64) == (2 * 6 * 2, 768)
+    assert codebook.saved({**few, "products": "shared"}, 2, 6, 64) == (2 * 64 * 2 * 2, 768)
+    loaded = parameters(**LOADED, products="buckets")
+    assert codebook.saved(loaded, 2, 6, 64) == (2 * 6 * 8, 768)
+
+
+def test_cycles_of_buckets():
+    """Row by row and sum by sum after the last step; the next tile waits."""
+    p = parameters(columns=64, products="buckets", book="codebook:-3,0,1,3")
+    # One tile of one row: four steps, two sums, and what registers add.
+    assert codebook.cycles(p, 1, 1, 13) == 4 + 2 + 3
+    assert codebook.cycles({**p, "pipeline": 1}, 1, 1, 13) == 4 + 2 + 4
+    # Of six tiles of two rows five have two rows, of which the last cycle takes a step.
+    assert codebook.cycles(p, 5, 65, 13) == 6 * 4 + 5 * 3 + 2 + 3
+    assert codebook.cycles(p, 4, 65, 13) == 4 * 4 + 3 * 3 + 4 + 3
+    loaded = {**p, **LOADED}
+    assert codebook.cycles(loaded, 4, 65, 13) == 4 * 12 + 3 * 15 + 16 + 3
+    assert codebook.cycles({**p, "products": "shared"}, 5, 65, 13) == 6 * 4 + 1 + 3
