@@ -2,31 +2,52 @@
 """Broadcast cores whose weights are decoded once for all rows."""
 
 import dataclasses
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.mpgemm.broadcast import Broadcast, RowMaker
+from hw.mpgemm.broadcast import Broadcast
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.writer import row_signature
 
 __all__ = ["Decoded", "DecodedRows"]
 
 
-class DecodedRows(RowMaker, Protocol):
-    """Rows whose ``wgt`` is not what comes, but what is decoded from it."""
+class DecodedRows(ABC):
+    """Rows whose ``wgt`` is not what comes, but what is decoded from it.
 
-    @property
-    def decoded_bits(self) -> int:
-        """Bits of ``wgt`` of a row."""
+    Parameters
+    ----------
+    shape : :class:`~hw.mpgemm.shape.Shape`
+    cell_latency : int
+        Cycles from a step to its sum.
+    """
 
+    #: Bits of ``wgt`` of a row.
+    decoded_bits: int
+
+    def __init__(self, shape: Shape, cell_latency: int):
+        self.shape, self.cell_latency, self.sum_bits = shape, cell_latency, shape.acc_bits
+        #: Cycles after which the weights of a step are decoded.
+        self.weights_stage = cell_latency - 1
+
+    @abstractmethod
+    def new_row(self) -> Any:
+        """Return a new row, with the members of :class:`~hw.mpgemm.broadcast.CellRow`."""
+
+    def split(self, word: Value) -> tuple[Value, Value]:
+        """Return the sum, and that it is no NaN."""
+        return word, Const(0, 1)
+
+    @abstractmethod
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
-        """Return them for a beat, zero where it is not ``taken``, if that matters.
+        """Return ``wgt`` of the rows for a beat, zero where it is not ``taken``, if that matters.
 
         ``word`` are the weights and above them, where the shape has them, marks of the lanes that
-        are not beyond K, and scales.
+        are not beyond K, scales, and whether the beat is the first, and the last, of its step.
         """
 
 
@@ -42,8 +63,7 @@ class _Inner:
 class Decoded(wiring.Component):
     """A :class:`~hw.mpgemm.broadcast.Broadcast` behind decoders of its weights.
 
-    Rows get the weights of a step one cycle before its sums hold it, so with the last bit of
-    ``en``, whatever their latency.
+    Rows get the weights of a step with bit ``maker.weights_stage`` of ``en``.
 
     Parameters
     ----------
@@ -51,7 +71,7 @@ class Decoded(wiring.Component):
 
     Members
     -------
-    i : ``In(stream.Signature({act, wgt, first, last[, there][, scale]}))``
+    i : ``In(stream.Signature({act, wgt, first, last[, low, high][, there][, scale]}))``
     o : ``Out(row_signature(maker.shape))``
 
     Timing
@@ -68,15 +88,14 @@ class Decoded(wiring.Component):
             "first": 1,
             "last": 1,
         }
-        self._extras = [
-            n
-            for n, used in (("there", maker.shape.marked), ("scale", maker.shape.scale_steps))
-            if used
-        ]
+        beside: dict[str, Any] = {}
         if maker.shape.marked:
-            layout["there"] = maker.shape.depth
+            beside["there"] = maker.shape.depth
         if maker.shape.scale_steps:
-            layout["scale"] = maker.shape.scale_bits
+            beside["scale"] = maker.shape.scale_bits
+        planes = {"low": 1, "high": 1} if maker.shape.beats > 1 else {}
+        self._extras = [*beside, *planes]
+        layout |= planes | beside
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout(layout))),
@@ -90,7 +109,7 @@ class Decoded(wiring.Component):
         wiring.connect(m, core.o, wiring.flipped(self.o))
         word = Cat(step.wgt, *(step[name] for name in self._extras))
         valid = self.i.valid
-        for stage in range(self._maker.cell_latency - 1):
+        for stage in range(self._maker.weights_stage):
             held = Signal(len(word), name=f"weights{stage}", reset_less=True)
             there = Signal(name=f"weights_there{stage}")
             with m.If(core.i.ready):

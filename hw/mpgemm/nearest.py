@@ -12,6 +12,7 @@ from hw.arith.bitheap import BitHeap
 from hw.arith.wideheap import WideHeap
 from hw.arith.wires import wire
 from hw.cell import Cell
+from hw.mpgemm.decoded import DecodedRows
 from hw.mpgemm.shape import Shape
 from hw.spec.formats import IntFormat
 
@@ -256,22 +257,17 @@ class NearestRow(Cell):
         return m
 
 
-class NearestRows:
+class NearestRows(DecodedRows):
     """Rows of encoders, for :class:`~hw.mpgemm.decoded.Decoded`."""
 
-    cell_latency = 1
-
     def __init__(self, near: NearestShape, shape: Shape):
-        self.near, self.shape, self.sum_bits = near, shape, shape.acc_bits
+        super().__init__(shape, 1)
+        self.near = near
         self.decoded_bits = shape.wgt_bits + shape.scale_bits
 
     def new_row(self) -> NearestRow:
         """Return a new row."""
         return NearestRow(self.near, self.shape.columns, self.sum_bits)
-
-    def split(self, word: Value) -> tuple[Value, Value]:
-        """Return the sum, and that it is no NaN."""
-        return word, Const(0, 1)
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return the tables and the centroids, whose elements beyond K are zero."""

@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.axi.axis import axis
 from hw.mpgemm.shape import Shape
@@ -297,6 +298,8 @@ def judged(shape: Shape, job: dict[str, Value]) -> Value:
     """Return the error code of a descriptor, 0 for none."""
     most = shape.planes if shape.beats > 1 else 0
     odd = job["reserved"].any() | (job["bits"] > most)
+    if shape.planes_whole and shape.beats > 1:
+        odd |= lookup([int(n % shape.planes_per_beat > 0) for n in range(16)], job["bits"])
     zero = ~job["m"].any() | ~job["n"].any() | ~job["k"].any()
     deep = job["k"] > shape.max_k if shape.max_k < (1 << 16) - 1 else Const(0, 1)
     codes = [error_code(n) for n in ("zero size", "k above max_k", "unsupported mode")]

@@ -20,6 +20,7 @@ class Shape:
     max_k: int  #: Products of the longest sum.
     planes: int = 1  #: Most bit planes of the weights, where they come one after the other.
     planes_per_beat: int = 1
+    planes_whole: bool = False  #: Whether a job's planes must fill their beats.
     nan: bool = False  #: Whether a sum can be of codes that are not finite.
     act_lanes: int = 0  #: Activations of a beat, where not ``rows * depth``.
     act_masked: bool = False  #: Whether lanes beyond K are zero when they come.

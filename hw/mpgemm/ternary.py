@@ -13,6 +13,7 @@ from hw.arith.recode import lookup
 from hw.arith.wideheap import WideHeap
 from hw.arith.wires import wire
 from hw.cell import Cell
+from hw.mpgemm.decoded import DecodedRows
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.ternary_tables import KEY_BITS, TernaryBuilder, TernaryTable, trits
 from hw.spec.formats import IntFormat
@@ -283,22 +284,18 @@ class TernaryRow(Cell):
         return m
 
 
-class TernaryRows:
+class TernaryRows(DecodedRows):
     """Rows of lookups, and the decoders of their keys, for :class:`~hw.mpgemm.decoded.Decoded`."""
 
     def __init__(self, lookup: TernaryLookup, shape: Shape):
-        self.lookup, self.shape = lookup, shape
-        self.cell_latency, self.sum_bits = lookup.pipeline + 1, shape.acc_bits
+        super().__init__(shape, lookup.pipeline + 1)
+        self.lookup = lookup
         keys = shape.columns * lookup.tables
         self.decoded_bits = keys * sum(lookup.line_bits)
 
     def new_row(self) -> TernaryRow:
         """Return a new row."""
         return TernaryRow(self.lookup, self.shape.columns, self.sum_bits)
-
-    def split(self, word: Value) -> tuple[Value, Value]:
-        """Return the sum, and that it is no NaN."""
-        return word, Const(0, 1)
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return the decoded keys of a beat."""

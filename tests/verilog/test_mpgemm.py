@@ -73,7 +73,7 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
                      lambda m, number, first: [first] * (1 << len(number)), "ternary"),
     "digits of a key": ("hw.mpgemm.ternary._part",
                         lambda number, low, size, group: int(number == 1), "ternary-split"),
-    "negative planes": ("hw.mpgemm.popcount.PlaneShape.negative", lambda *_: False, "planes"),
+    "negative planes": ("hw.mpgemm.plane_shape.PlaneShape.negative", lambda *_: False, "planes"),
     "zero point": ("hw.mpgemm.popcount.PlaneRow._zero_share",
                    lambda self, m, act: Const(0, self.shape.share_bits), "planes-offset"),
     "lanes that count": ("hw.mpgemm.popcount.PlaneRows._lanes_share",

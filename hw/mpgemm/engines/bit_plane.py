@@ -20,7 +20,8 @@ from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
 from hw.mpgemm.params import MpGemmParams, within
-from hw.mpgemm.popcount import PlaneRows, PlaneShape
+from hw.mpgemm.plane_shape import PlaneShape
+from hw.mpgemm.popcount import PlaneRows
 from hw.mpgemm.shape import Shape
 from hw.spec.formats import IntFormat
 
@@ -36,12 +37,13 @@ def _check(params: MpGemmParams) -> None:
     bits = params.option("bits")
     within("bits", bits, 1, 8)
     within("lanes", params.option("lanes"), 1, 256)
-    within("pipeline", params.pipeline, 0, 0)
-    if params.planes not in (None, bits):
-        raise ValueError(
-            f"planes must be as many as bits, {bits}, with engine bit-plane, whose planes come all "
-            f"at once, not {params.planes!r}"
-        )
+    within("pipeline", params.pipeline, 0, 2)
+    if params.planes is not None:
+        within("planes", params.planes, 1, bits)
+        if scheme == "bipolar" and bits % params.planes:
+            raise ValueError(
+                f"planes must divide bits, {bits}, with scheme bipolar, not be {params.planes}"
+            )
     if params.zero_point is not None:
         if scheme != "offset":
             raise ValueError(
@@ -61,6 +63,8 @@ def _planes(params: MpGemmParams) -> PlaneShape:
         scheme=params.option("scheme"),
         zero_point=params.zero_point,
         carry_chains=params.target != "gates",
+        planes=params.planes or 0,
+        pipeline=params.pipeline,
     )
 
 
@@ -72,10 +76,13 @@ def _frame(params: MpGemmParams) -> Shape:
         depth=planes.lanes,
         lane_bits=planes.act.bits,
         zero=0,
-        wgt_bits=params.columns * planes.bits * planes.lanes,
+        wgt_bits=params.columns * planes.per_beat * planes.lanes,
         acc_bits=params.acc_width,
         max_k=params.max_k,
         marked=planes.bipolar,
+        planes=planes.bits if planes.beats > 1 else 1,
+        planes_per_beat=planes.per_beat if planes.beats > 1 else 1,
+        planes_whole=planes.bipolar,
     )
 
 
@@ -95,7 +102,7 @@ ENGINE = EngineKind(
     max_product=lambda params: _planes(params).most,
     shape=_frame,
     weights=_weights,
-    resolved=lambda params: {"planes": params.option("bits")},
+    resolved=lambda params: {"planes": _planes(params).per_beat},
     build=lambda params: Engine(params.shape, Decoded(PlaneRows(_planes(params), params.shape))),
     cases=(
         {"act": "uint1", "bits": 2, "lanes": 2, "rows": 1, "columns": 2, "max_k": 3},

@@ -8,7 +8,8 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.sim import Simulator
 
 from hw.mpgemm.params import MpGemmParams
-from hw.mpgemm.popcount import PlaneRows, PlaneShape
+from hw.mpgemm.plane_shape import PlaneShape
+from hw.mpgemm.popcount import PlaneRows
 from hw.spec.formats import IntFormat
 
 
