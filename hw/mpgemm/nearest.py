@@ -29,6 +29,7 @@ class NearestShape:
     entry_bits: int  #: Bits of what is looked up, signed.
     act: IntFormat  #: Of activations and of centroids.
     carry_chains: bool = False
+    pipeline: int = 0  #: 1: distances are registered.
 
     @property
     def distance_bits(self) -> int:
@@ -52,7 +53,8 @@ class NearestShape:
         kind = "l2" if self.squares else "l1"
         chains = "_chains" if self.carry_chains else ""
         size = f"{self.subvector}x{self.centroids}"
-        return f"nearest{size}_{kind}_e{self.entry_bits}_{self.act.name}{chains}"
+        stages = f"_p{self.pipeline}" if self.pipeline else ""
+        return f"nearest{size}_{kind}_e{self.entry_bits}_{self.act.name}{stages}{chains}"
 
 
 class Distance(Cell):
@@ -209,16 +211,19 @@ class NearestRow(Cell):
 
     Members
     -------
-    en, clr : ``In(1)``
-        A step comes; it starts new sums.
+    en : ``In(pipeline + 1)``
+        A bit for each stage; the highest lets a step into the sums.
+    clr : ``In(1)``
+        That step starts new sums.
     act : ``In(shape.vector_bits)``
     wgt : ``In``
-        Tables of all columns; above them the centroids.
+        Tables of all columns, of the step that enters the sums; above them the centroids, of the
+        step that comes.
     sums : ``Out(columns * acc_bits)``
 
     Timing
     ------
-    One cycle.
+    ``pipeline + 1`` cycles from ``act`` to ``sums``.
     """
 
     def __init__(self, shape: NearestShape, columns: int, acc_bits: int):
@@ -226,7 +231,7 @@ class NearestRow(Cell):
         self.label = f"row{columns}_{shape.label}_c{acc_bits}"
         super().__init__(
             {
-                "en": In(1),
+                "en": In(shape.pipeline + 1),
                 "clr": In(1),
                 "act": In(shape.vector_bits),
                 "wgt": In(columns * shape.table_bits + shape.centroids * shape.vector_bits),
@@ -242,13 +247,19 @@ class NearestRow(Cell):
             m.submodules[f"distance{k}"] = distance = Distance(shape)
             m.d.comb += distance.a.eq(self.act)
             m.d.comb += distance.b.eq(centroids.word_select(k, shape.vector_bits))
-            distances.append(distance.far)
-        lines = nearest(m, distances, self.en)
-        starts = wire(m, self.clr & self.en, "starts")
+            far: Value = distance.far
+            if shape.pipeline:
+                far = Signal(shape.distance_bits, reset_less=True, name=f"far{k}")
+                with m.If(self.en[0]):
+                    m.d.sync += far.eq(distance.far)
+            distances.append(far)
+        en = self.en[-1]
+        lines = nearest(m, distances, en)
+        starts = wire(m, self.clr & en, "starts")
         for c in range(self._columns):
             m.submodules[f"column{c}"] = cell = NearestCell(shape, bits)
             m.d.comb += [
-                cell.en.eq(self.en),
+                cell.en.eq(en),
                 cell.clr.eq(starts),
                 cell.lines.eq(Cat(*lines)),
                 cell.table.eq(self.wgt.word_select(c, shape.table_bits)),
@@ -261,8 +272,8 @@ class NearestRows(DecodedRows):
     """Rows of encoders, for :class:`~hw.mpgemm.decoded.Decoded`."""
 
     def __init__(self, near: NearestShape, shape: Shape):
-        super().__init__(shape, 1)
-        self.near = near
+        super().__init__(shape, near.pipeline + 1)
+        self.near, self.weights_stage = near, 0
         self.decoded_bits = shape.wgt_bits + shape.scale_bits
 
     def new_row(self) -> NearestRow:
@@ -270,9 +281,14 @@ class NearestRows(DecodedRows):
         return NearestRow(self.near, self.shape.columns, self.sum_bits)
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
-        """Return the tables and the centroids, whose elements beyond K are zero."""
+        """Return the tables, when they are looked up, and the centroids, zero beyond K."""
         near, size = self.near, self.shape.wgt_bits
+        tables: Value = word[:size]
+        if near.pipeline:
+            tables = Signal(size, reset_less=True, name="tables")
+            with m.If(taken):
+                m.d.sync += tables.eq(word[:size])
         there = word[size : size + near.subvector]
         keep = Cat(lane.replicate(near.act.bits) for lane in there)
         centroids = word[size + near.subvector :] & Cat(*[keep] * near.centroids)
-        return wire(m, Cat(word[:size], centroids), "operands")
+        return wire(m, Cat(tables, centroids), "operands")

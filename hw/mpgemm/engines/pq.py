@@ -38,7 +38,7 @@ def _check(params: MpGemmParams) -> None:
     within("subvector", params.option("subvector"), 1, 64)
     within("centroids", params.option("centroids"), 2, 256)
     within("entry_bits", params.option("entry_bits"), 2, 32)
-    within("pipeline", params.pipeline, 0, 0)
+    within("pipeline", params.pipeline, 0, 1)
     if params.option("distance") not in ("l1", "l2"):
         raise ValueError(f"distance must be l1 or l2, not {params.option('distance')!r}")
 
@@ -53,6 +53,7 @@ def _near(params: MpGemmParams) -> NearestShape:
         entry_bits=params.option("entry_bits"),
         act=fmt,
         carry_chains=params.target != "gates",
+        pipeline=params.pipeline,
     )
 
 
