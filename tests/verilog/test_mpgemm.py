@@ -5,7 +5,9 @@ Rows of the acceptance table: LUT Tensor Core; T-MAC; TeLLMe and the ternary tab
 Leuven; ABQ-LLM and FlexQ; GANQ; PQA.
 """
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from amaranth.hdl import Cat, Const, Module, Value
 from gen.emit import emit
 from gen.unit import discover
 from hw.arith.select import lines
-from hw.mpgemm.nearest import nearest
+from hw.mpgemm.nearest import NearestRows, nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
 
@@ -34,12 +36,22 @@ CASES: dict[str, dict[str, Any]] = {
     "planes-offset": {**_PLANES, "act": "uint3", "scheme": "offset", "zero_point": 1,
                       "target": "xcup"},
     "planes-bipolar": {**_PLANES, "act": "bipolar2", "scheme": "bipolar", "rows": 1, "lanes": 5},
+    "planes-serial": {**_PLANES, "act": "int4", "bits": 3, "planes": 1, "pipeline": 1},
+    "planes-serial-chains": {**_PLANES, "act": "uint3", "bits": 3, "planes": 2, "pipeline": 2,
+                             "target": "xcup"},
+    "planes-serial-offset": {**_PLANES, "act": "int3", "bits": 3, "planes": 2, "pipeline": 2,
+                             "scheme": "offset"},
+    "planes-serial-bipolar": {**_PLANES, "act": "bipolar2", "bits": 4, "planes": 2, "rows": 1,
+                              "scheme": "bipolar"},
     "books": {**_BOOKS, "bits": 2, "entry_bits": 5, "lanes": 2, "pipeline": 1},
     "books-chains": {**_BOOKS, "bits": 3, "rows": 1, "lanes": 3, "target": "xcup"},
     "pq": {**_CODES, "subvector": 3, "centroids": 5, "entry_bits": 5},
     "pq-squares": {**_CODES, "subvector": 2, "centroids": 3, "distance": "l2", "rows": 1,
                    "target": "xcup"},
+    "pq-registers": {**_CODES, "subvector": 2, "centroids": 3, "pipeline": 1},
 }  # fmt: skip
+
+_DECODE: Any = NearestRows.decode
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 
@@ -67,6 +79,11 @@ def _last(m: Module, distances: list[Value], taken: Value) -> list[Value]:
     return nearest(m, distances[::-1], taken)[::-1]
 
 
+def _early(self: Any, m: Module, word: Value, taken: Value) -> Value:
+    near = dataclasses.replace(self.near, pipeline=0)
+    return _DECODE(SimpleNamespace(near=near, shape=self.shape), m, word, taken)
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "illegal keys": ("hw.mpgemm.ternary._lines",
@@ -79,6 +96,16 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "lanes that count": ("hw.mpgemm.popcount.PlaneRows._lanes_share",
                          lambda self, m, keep: Const(self.planes.lanes * self.planes.most,
                                                      self.planes.share_bits), "planes-bipolar"),
+    "place of a beat": ("hw.mpgemm.popcount.shifted",
+                        lambda m, word, place, step, most, fill: word, "planes-serial"),
+    "sign of the last plane": ("hw.mpgemm.plane_shape.PlaneShape.switched", False,
+                               "planes-serial-chains"),
+    "share of the first beat": ("hw.mpgemm.popcount.PlaneRow._later",
+                                lambda self, m, share, counts, look: share,
+                                "planes-serial-offset"),
+    "bits that fill no beat": ("hw.mpgemm.sequencer.lookup", lambda *_: Const(0, 1),
+                               "planes-serial-bipolar"),
+    "tables beside distances": ("hw.mpgemm.nearest.NearestRows.decode", _early, "pq-registers"),
     "ties": ("hw.mpgemm.nearest.nearest", _last, "pq"),
     "elements beyond K": ("hw.mpgemm.nearest.NearestRows.decode",
                           lambda self, m, word, taken: Cat(word[: self.shape.wgt_bits],

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and activations bit plane by bit plane, all at once: counts of common bits.
+"""Weights and activations bit plane by bit plane: counts of common bits.
 
 **Order of beats.** For each tile of ``rows`` rows of A, for each tile of ``columns`` columns of W,
-for each step of ``lanes`` products: one beat of activations and one of weights.
+for each step of ``lanes`` products: one beat of activations and ``ceil(B / planes)`` beats of
+weights, lowest bits first. B is the descriptor's ``bits``, or the parameter ``bits`` where that is
+0 or where all planes of the parameter come in one beat.
 
 **A beat of activations.** Product ``l`` of the step and row ``r`` is code ``r * lanes + l``.
 
-**A beat of weights.** Bit ``t`` of the code of column ``c``, product ``l`` is bit
-``(c * bits + t) * lanes + l``. Bits of products beyond K and of columns beyond N may be anything.
+**A beat of weights.** Beat ``j`` has the planes ``t = j * planes + p``: bit ``t`` of the code of
+column ``c``, product ``l`` is bit ``(c * planes + p) * lanes + l``. Planes from B up, in a last
+beat with room for more, repeat the sign with ``twos`` and are 0 with ``offset``; with ``bipolar``
+such a job has a mode that the engine lacks. Bits of products beyond K and of columns beyond N may
+be anything.
 
-**Result.** ``sum(a * w)``, exact. A code of ``bits`` bits means with ``twos`` its value as two's
+**Result.** ``sum(a * w)``, exact. A code of B bits means with ``twos`` its value as two's
 complement, with ``offset`` the unsigned code less ``zero_point``, where none is given less
-``2**(bits - 1)``, with ``bipolar`` the sum of its digits ``2**t * (2 u[t] - 1)``.
+``2**(bits - 1)`` of the parameter, with ``bipolar`` the sum of its digits
+``2**t * (2 u[t] - 1)``.
 """
 
 from typing import Any
@@ -94,7 +100,7 @@ ENGINE = EngineKind(
     name="bit-plane",
     summary="ones that bit planes of weights and of activations have in common are counted",
     source="ABQ-LLM; FlexQ; arbitrary-precision tensor cores",
-    cycles="ceil(K / lanes) cycles a tile, at least `rows`",
+    cycles="ceil(K / lanes) ceil(bits / planes) cycles a tile, at least `rows`",
     when="For operands of 1 to 3 bits, above all of -1 and +1, and long steps.",
     golden="sim.golden.mpgemm.bit_plane",
     options={"bits": 2, "lanes": 16, "scheme": "twos", "zero_point": None, "planes": None},

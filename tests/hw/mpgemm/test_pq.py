@@ -60,7 +60,7 @@ def test_the_first_of_the_nearest(count: int) -> None:
         ({"centroids": 1}, "centroids must be an integer from 2 to 256, not 1"),
         ({"entry_bits": 33}, "entry_bits must be an integer from 2 to 32, not 33"),
         ({"distance": "l0"}, "distance must be l1 or l2, not 'l0'"),
-        ({"pipeline": 1}, "pipeline must be an integer from 0 to 0, not 1"),
+        ({"pipeline": 2}, "pipeline must be an integer from 0 to 1, not 2"),
         ({"act": "sm4"}, "act must be a two's complement or unsigned integer with engine pq"),
         ({"lanes": 4}, "lanes must not be given with engine pq"),
     ],
