@@ -24,12 +24,13 @@ def _show(unit: Unit, manifest: dict[str, Any]) -> str:
     if manifest["clock"]:
         lines.append(f"  {'latency':12} {timing}")
     lines.append("ports:")
+    longest = max(14, *(len(port["name"]) for port in manifest["ports"]))
     for port in manifest["ports"]:
         number = (
             f"{port['lanes']} x {port['format']}" if "lanes" in port else port.get("format", "")
         )
         unit_text = f" in units of 2^{port['lam']}" if "lam" in port else ""
-        row = f"  {port['dir']:3} {port['width']:5}  {port['name']:16}{number}{unit_text}"
+        row = f"  {port['dir']:3} {port['width']:5}  {port['name']:{longest}}  {number}{unit_text}"
         lines.append(row.rstrip())
     return "\n".join(lines) + "\n"
 
