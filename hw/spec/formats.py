@@ -47,6 +47,8 @@ _SF4 = (
     "0.204661 0.283835 0.375805 0.491076 0.656781 1.0"
 )
 
+_IQ4_NL = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+
 
 def _mirror(magnitudes: tuple[int, ...], negative_zero: int = 0) -> tuple[int, ...]:
     """Sign-magnitude table from its positive half."""
@@ -75,6 +77,7 @@ _TABLES: dict[str, TableFormat] = {
         TableFormat("flint4", 4, _mirror((0, 1, 2, 3, 16, 8, 4, 6)), source="ANT / OliVe"),
         TableFormat("abfloat4_2", 4, _mirror((0, 12, 16, 24, 32, 48, 64, 96)), source="OliVe"),
         TableFormat("abfloat4_3", 4, _mirror((0, 24, 32, 48, 64, 96, 128, 192)), source="OliVe"),
+        TableFormat("iq4_nl", 4, _IQ4_NL, source="ggml, IQ4_NL and IQ4_XS"),
         _quantile("nf4", _NF4, "", "QLoRA, times 127 rounded"),
         _quantile("nf4_q15", _NF4, "q15", "QLoRA, rounded to Q1.15"),
         _quantile("nf4_fp16", _NF4, "fp16", "QLoRA, rounded to fp16"),
@@ -265,7 +268,7 @@ CATALOGUE = (
     *("e5m2", "e5m2_fnuz", "fp16", "bf16", "fp32"),
     *("posit3_0", "posit4_0", "posit4_1", "posit8_0", "posit8_1", "posit8_2", "posit16_1"),
     *("shift2", "shift3", "shift4", "pot3", "pot4", "apot4", "apot4_sp"),
-    *("nf4", "nf4_q15", "nf4_fp16", "sf4", "sf4_q15", "sf4_fp16"),
+    *("nf4", "nf4_q15", "nf4_fp16", "sf4", "sf4_q15", "sf4_fp16", "iq4_nl"),
     *("e2m1_sr", "e2m1_sp", "e2m1_sp1"),
     *(f"fp{n}_{kind}{sign}" for n in (3, 4) for kind in ("er", "ea") for sign in "+-"),
     *("razer+5", "razer-5", "razer+8", "razer-8", "flint4", "abfloat4_2", "abfloat4_3"),
