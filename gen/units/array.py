@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit, menu
 from hw.mpgemm.array import build
-from hw.mpgemm.array_params import GROUP_SUMS, LOADS, ArrayParams
+from hw.mpgemm.array_params import LOADS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
+from hw.mpgemm.groups import GROUP_SUMS
 from hw.pe.params import ARCHS, TARGETS
 
 

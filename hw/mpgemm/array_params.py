@@ -9,18 +9,16 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Value
 
 from hw.mpgemm.dataflow import NAMES, Dataflow, dataflow
-from hw.mpgemm.scaling import RowSums, ScaleStage, scale_bits
+from hw.mpgemm.epilogue import Epilogue
+from hw.mpgemm.groups import Groups, refuse_without_group
+from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.shape import Shape
 from hw.pe.arch import architecture
 from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
-from hw.quant.dequant_params import DequantParams
 from hw.spec.formats import Format
 
-__all__ = ["GROUP_SUMS", "LOADS", "ArrayParams"]
-
-#: How groups of products are added.
-GROUP_SUMS = ("int", "exact", "fp32-seq")
+__all__ = ["LOADS", "ArrayParams"]
 
 #: How many beats bring a tile of what stays.
 LOADS = ("row", "tile")
@@ -108,10 +106,7 @@ class ArrayParams:
     def _check_group(self) -> None:
         """Hold the scales of groups to what there is."""
         if self.group is None:
-            for name in ("scale", "act_scale", "zero_point", "sum"):
-                value = getattr(self, name)
-                if value not in (None, False):
-                    raise ValueError(f"{name} must not be given without group, but is {value!r}")
+            refuse_without_group(self, "group", ("scale", "act_scale", "zero_point", "sum"))
             return
         if self.flow.stationary:
             raise ValueError(
@@ -120,22 +115,12 @@ class ArrayParams:
             )
         if not isinstance(self.group, int) or self.group < 1 or self.group % self.lanes:
             raise ValueError(f"group must be a multiple of lanes, {self.lanes}, not {self.group}")
-        if self.sum not in (None, *GROUP_SUMS):
-            text = ", ".join(GROUP_SUMS)
-            raise ValueError(f"sum must be one of {text}, not {self.sum!r}")
-        if self.group_sum == "int":
-            for name in ("scale", "act_scale", "zero_point"):
-                value = getattr(self, name)
-                if value not in (None, False):
-                    raise ValueError(f"{name} must not be given with sum int, but is {value!r}")
-        elif self.scale is None:
-            raise ValueError(f"scale must be given with sum {self.group_sum}, such as fp16")
+        _ = self.groups
         if self.zero_point and self.cell.weight_format.lam:
             raise ValueError(
                 "format must be one of integers where zero_point is given, "
                 f"not {self.cell.weight_format.name!r}"
             )
-        _ = self.dequant
 
     def _wrong_cell(self, arch: str) -> str:
         return (
@@ -198,7 +183,7 @@ class ArrayParams:
                 act_lanes=(stays if self.swapped else streams) // act,
                 **finite,
             )
-        return Shape(
+        shape = Shape(
             rows=self.rows,
             columns=self.columns,
             depth=self.lanes,
@@ -208,35 +193,25 @@ class ArrayParams:
             acc_bits=self.cell.acc_width,
             max_k=self.max_k,
             nan=self.cell.has_nan,
-            group_steps=(self.group or 0) // self.lanes,
-            scale_bits=scale_bits(self.dequant, self.rows, self.columns) if self.dequant else 0,
             **finite,
         )
-
-    @property
-    def group_sum(self) -> str | None:
-        """How groups are added, None without groups."""
-        if self.group is None:
-            return None
-        if self.sum is None:
-            return "int" if self.scale is None else "exact" if self.scale == "int8" else "fp32-seq"
-        return self.sum
+        return self.epilogue.framed(shape)
 
     @cached_property
-    def dequant(self) -> DequantParams | None:
-        """Parameters of the scaling of groups, None where they have no scales."""
-        if self.group_sum in (None, "int"):
+    def groups(self) -> Groups | None:
+        """Groups of products and their scales, None without groups."""
+        if self.group is None:
             return None
-        assert self.group is not None and self.scale is not None
-        return DequantParams(
-            acc_bits=self.cell.acc_width,
-            lam=self.cell.lam,
+        return Groups(
+            size=self.group,
             scale=self.scale,
             act_scale=self.act_scale,
             zero_point=self.zero_point,
-            sum=self.group_sum,
-            max_groups=-(-self.max_k // self.group),
-            target="fpga" if self.cell.carry_chains else "gates",
+            sum=self.sum,
+            acc_bits=self.cell.acc_width,
+            lam=self.cell.lam,
+            max_k=self.max_k,
+            carry_chains=self.cell.carry_chains,
         )
 
     @property
@@ -245,24 +220,9 @@ class ArrayParams:
         return RowSums(self.cell, self.rows) if self.zero_point else None
 
     @cached_property
-    def result(self) -> Shape:
-        """Sizes of what leaves: sums, or what became of them."""
-        dequant = self.dequant
-        if dequant is None:
-            return self.shape
-        exact = dequant.mode == "exact"
-        nan = exact and (self.shape.nan or any(s.nonfinite for s in dequant.scales))
-        return dataclasses.replace(self.shape, acc_bits=dequant.y_shape.width, nan=nan)
-
-    def new_scaling(self) -> ScaleStage | None:
-        """Return the stage that scales groups, None where they have no scales."""
-        if self.dequant is None:
-            return None
-        sums = self.row_sums
-        if sums is not None:
-            sums._MustUse__used = True
-        bits = 0 if sums is None else sums.sum_bits
-        return ScaleStage(self.shape, self.result, self.dequant, bits)
+    def epilogue(self) -> Epilogue:
+        """What becomes of the sums."""
+        return Epilogue(self.cell.lam, self.groups)
 
     @property
     def swapped(self) -> bool:
@@ -351,7 +311,7 @@ class ArrayParams:
         if self.flow.stationary:
             chosen["depth"] = self.batch
             chosen["load"] = self.load or "row"
-        chosen["sum"] = self.group_sum
+        chosen["sum"] = self.groups.mode if self.groups else None
         if self.cell.act_window:
             chosen["window"] = cell["window"]
         return chosen

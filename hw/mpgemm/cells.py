@@ -26,6 +26,10 @@ _OPTIONS = {
 }
 
 
+#: What engines call the parameters of groups of an array.
+_OURS = {"group": "group_size", "zero_point": "zero_points"}
+
+
 def cube(params: MpGemmParams, **fixed: Any) -> ArrayParams:
     """Return the parameters of the cube that does the work, ``fixed`` among them."""
     chosen: dict[str, Any] = {name: getattr(params, name) for name in _SAME}
@@ -41,8 +45,9 @@ def check(params: MpGemmParams) -> None:
         cube(params)
     except ValueError as error:
         text = str(error).replace("without group,", "without group_size,")
-        if text.startswith("group "):
-            text = f"group_size{text.removeprefix('group')}"
+        for name in ("group", "zero_point"):
+            if text.startswith(f"{name} "):
+                text = f"{_OURS[name]}{text.removeprefix(name)}"
         if "book" in params.kind.options and text.startswith("format "):
             text = f"book{text.removeprefix('format')}"
         raise ValueError(text) from None
@@ -77,7 +82,8 @@ def lanes(params: MpGemmParams) -> int:
 def resolved(params: MpGemmParams) -> dict[str, Any]:
     """Return what the manifest states of groups and formats."""
     cell = cube(params)
-    names = {"sum": cell.group_sum, "format": cell.cell.weight_format.name}
+    mode = cell.groups.mode if cell.groups else None
+    names = {"sum": mode, "format": cell.cell.weight_format.name}
     return {name: value for name, value in names.items() if name in params.kind.options}
 
 

@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.wires import wire
 from hw.axi.axis import RegisterSlice, axis
 from hw.axi.queue import ShiftQueue
 from hw.mpgemm.scaling import RowSums, ScaleStage
@@ -100,10 +101,18 @@ class Engine(wiring.Component):
         if self.row_sums is not None:
             m.submodules.row_sums = sums = self.row_sums
             step = sequencer.step
+            taken: Value = step.valid & step.ready
+            first: Value = step.payload.first
+            if self.shape.beats > 1:  # activations stay for several beats, and count with the last
+                begun = Signal(name="sums_begin")
+                first = wire(m, first | begun & ~step.payload.low, "sums_first")
+                with m.If(taken):
+                    m.d.sync += begun.eq(first)
+                taken = taken & step.payload.high
             m.d.comb += [
                 sums.act.eq(step.payload.act),
-                sums.en.eq(step.valid & step.ready),
-                sums.clr.eq(step.payload.first),
+                sums.en.eq(taken),
+                sums.clr.eq(first),
             ]
             source["sa"] = sums.sums
         queued(m, "groups", core.tiles_inside, source, group, scaling.group)

@@ -13,7 +13,7 @@ __all__ = ["build"]
 def build(params: MpGemmParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     component: Any = params.kind.build(params)
-    shape = params.shape
+    shape, epilogue = params.shape, params.epilogue
     facts = {
         "number_formats": {
             "s_axis_act_tdata": {
@@ -21,11 +21,7 @@ def build(params: MpGemmParams) -> wiring.Component:
                 "lanes": shape.rows * shape.depth,
             },
             "s_axis_wgt_tdata": params.kind.weights(params),
-            "m_axis_out_tdata": {
-                "format": f"int{shape.out_bits}",
-                "lanes": shape.columns,
-                "lam": params.act_format.lam,
-            },
+            "m_axis_out_tdata": {**epilogue.out_format(shape), "lanes": shape.columns},
         },
         "contract": {
             "acc_bits": params.acc_width,
@@ -33,6 +29,7 @@ def build(params: MpGemmParams) -> wiring.Component:
             "tile": {"m": shape.rows, "n": shape.columns, "k": shape.depth},
             "planes": shape.planes if shape.beats > 1 else 0,  # most that a job may name
             "planes_per_beat": shape.planes_per_beat,
+            **epilogue.contract,
         },
         "golden": params.kind.golden,
     }

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hw.mpgemm import groups
+from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import NAMES, EngineKind, engine_kind
+from hw.mpgemm.epilogue import Epilogue
+from hw.mpgemm.groups import Groups
+from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.shape import Shape
-from hw.pe.params import TARGETS
+from hw.pe.params import TARGETS, PEParams
 from hw.spec.formats import Format, parse
 
 __all__ = ["OPTIONS", "MpGemmParams", "within"]
@@ -110,7 +115,8 @@ class MpGemmParams:
     @property
     def exact_bits(self) -> int:
         """Bits with which no sum of ``max_k`` products overflows."""
-        longest = self.kind.longest(self) if self.kind.longest else self.max_k
+        most = min(self.max_k, self.group_size or self.max_k)
+        longest = self.kind.longest(self) if self.kind.longest else most
         return 1 + (self.kind.max_product(self) * longest).bit_length()
 
     @property
@@ -131,7 +137,57 @@ class MpGemmParams:
         chosen.update(act=self.act_format.name, acc_bits=self.acc_width)
         if self.kind.resolved:
             chosen.update(self.kind.resolved(self))
+        if self.groups and chosen["sum"] is None:
+            chosen["sum"] = self.groups.mode
         return chosen
+
+    def check_groups(self, depth: int) -> None:
+        """Hold groups to steps of ``depth`` products, and their scales to what there is."""
+        if self.group_size is None:
+            names = (name for name in groups.OPTIONS if name != "group_size")
+            groups.refuse_without_group(self, "group_size", names)
+            return
+        size: object = self.group_size
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1 or size % depth:
+            raise ValueError(
+                f"group_size must be a multiple of {depth}, the products of a step, not {size!r}"
+            )
+        _ = self.groups
+
+    @cached_property
+    def groups(self) -> Groups | None:
+        """Groups of products and their scales, None without groups."""
+        if self.group_size is None:
+            return None
+        return Groups(
+            size=self.group_size,
+            scale=self.scale,
+            act_scale=self.act_scale,
+            zero_point=self.zero_points,
+            sum=self.sum,
+            acc_bits=self.acc_width,
+            lam=self.act_format.lam,
+            max_k=self.max_k,
+            carry_chains=self.target != "gates",
+            names={"zero_point": "zero_points"},
+        )
+
+    @cached_property
+    def epilogue(self) -> Epilogue:
+        """What becomes of the sums."""
+        return Epilogue(self.act_format.lam, self.groups)
+
+    def engine_of(self, core: Any) -> Engine:
+        """Return the engine around a core of its own, whose sums stay in place."""
+        sums = None
+        if self.zero_points:
+            depth = self.shape.depth
+            longest = max(depth, min(self.max_k, self.group_size or self.max_k))
+            acts = PEParams(
+                format="uint1", act=self.act, lanes=depth, max_k=longest, target=self.target
+            )
+            sums = RowSums(acts, self.rows)
+        return self.epilogue.engine(self.shape, core, sums)
 
 
 def within(name: str, value: object, least: int, most: int) -> None:

@@ -23,8 +23,8 @@ complement, with ``offset`` the unsigned code less ``zero_point``, where none is
 from typing import Any
 
 from hw.mpgemm.decoded import Decoded
-from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 from hw.mpgemm.params import MpGemmParams, within
 from hw.mpgemm.plane_shape import PlaneShape
 from hw.mpgemm.popcount import PlaneRows
@@ -57,6 +57,9 @@ def _check(params: MpGemmParams) -> None:
                 f"offset takes it"
             )
         within("zero_point", params.zero_point, 0, (1 << bits) - 1)
+    if params.zero_points and scheme == "bipolar":
+        raise ValueError("zero_points must not be given with scheme bipolar, but is True")
+    params.check_groups(params.option("lanes"))
 
 
 def _planes(params: MpGemmParams) -> PlaneShape:
@@ -76,7 +79,7 @@ def _planes(params: MpGemmParams) -> PlaneShape:
 
 def _frame(params: MpGemmParams) -> Shape:
     planes = _planes(params)
-    return Shape(
+    frame = Shape(
         rows=params.rows,
         columns=params.columns,
         depth=planes.lanes,
@@ -90,6 +93,7 @@ def _frame(params: MpGemmParams) -> Shape:
         planes_per_beat=planes.per_beat if planes.beats > 1 else 1,
         planes_whole=planes.bipolar,
     )
+    return params.epilogue.framed(frame)
 
 
 def _weights(params: MpGemmParams) -> dict[str, Any]:
@@ -103,13 +107,20 @@ ENGINE = EngineKind(
     cycles="ceil(K / lanes) ceil(bits / planes) cycles a tile, at least `rows`",
     when="For operands of 1 to 3 bits, above all of -1 and +1, and long steps.",
     golden="sim.golden.mpgemm.bit_plane",
-    options={"bits": 2, "lanes": 16, "scheme": "twos", "zero_point": None, "planes": None},
+    options={
+        "bits": 2,
+        "lanes": 16,
+        "scheme": "twos",
+        "zero_point": None,
+        "planes": None,
+        **OPTIONS,
+    },
     check=_check,
     max_product=lambda params: _planes(params).most,
     shape=_frame,
     weights=_weights,
     resolved=lambda params: {"planes": _planes(params).per_beat},
-    build=lambda params: Engine(params.shape, Decoded(PlaneRows(_planes(params), params.shape))),
+    build=lambda params: params.engine_of(Decoded(PlaneRows(_planes(params), params.shape))),
     cases=(
         {"act": "uint1", "bits": 2, "lanes": 2, "rows": 1, "columns": 2, "max_k": 3},
         {"act": "bipolar1", "bits": 1, "lanes": 2, "rows": 2, "columns": 1, "max_k": 3,

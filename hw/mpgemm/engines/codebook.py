@@ -19,6 +19,7 @@ from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.books import Books, book_shape
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 from hw.mpgemm.params import MpGemmParams, within
 from hw.mpgemm.shape import Shape
 from hw.spec.formats import IntFormat
@@ -47,6 +48,11 @@ def _cube(params: MpGemmParams) -> ArrayParams:
 
 
 def _check(params: MpGemmParams) -> None:
+    if params.zero_points:
+        raise ValueError(
+            "zero_points must not be given with engine codebook, whose codes are no integers to "
+            "take one from, but is True"
+        )
     if not _loaded(params):
         for name in ("bits", "entry_bits"):
             if getattr(params, name) is not None:
@@ -56,6 +62,12 @@ def _check(params: MpGemmParams) -> None:
                 )
         cells.check(params)
         return
+    for name in OPTIONS:
+        if getattr(params, name) not in (None, False):
+            raise ValueError(
+                f"{name} must not be given with book rows, whose books come where scales would, "
+                f"but is {getattr(params, name)!r}"
+            )
     fmt = params.act_format
     if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
         raise ValueError(
@@ -96,7 +108,7 @@ ENGINE = EngineKind(
     cycles="ceil(K / lanes) cycles a tile, at least `rows`; a book for each column adds 2**bits",
     when="For weights in a quantile format, which no multiplier takes as they are.",
     golden="sim.golden.mpgemm.codebook",
-    options={"book": "nf4", "lanes": 4, "bits": None, "entry_bits": None},
+    options={"book": "nf4", "lanes": 4, "bits": None, "entry_bits": None, **OPTIONS},
     fixed={},
     check=_check,
     max_product=lambda params: _cube(params).cell.max_product,

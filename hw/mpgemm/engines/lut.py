@@ -31,8 +31,8 @@ complement, with ``offset`` the unsigned code less ``zero_point``, where none is
 
 from typing import Any
 
-from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 from hw.mpgemm.lookup import Lookup
 from hw.mpgemm.lookup_shape import LookupShape
 from hw.mpgemm.params import MpGemmParams, within
@@ -67,6 +67,12 @@ def _check(params: MpGemmParams) -> None:
                 f"{params.zero_point}; offset takes it"
             )
         within("zero_point", params.zero_point, 0, (1 << params.option("bits")) - 1)
+    if params.zero_points and params.option("table_source") == "port":
+        raise ValueError(
+            "zero_points must not be given with table_source port, whose beats have no "
+            "activations to add up, but is True"
+        )
+    params.check_groups(_shape(params).depth)
 
 
 def _max_product(params: MpGemmParams) -> int:
@@ -95,7 +101,7 @@ def _shape(params: MpGemmParams) -> LookupShape:
 
 def _frame(params: MpGemmParams) -> Shape:
     shape = _shape(params)
-    return Shape(
+    frame = Shape(
         rows=params.rows,
         columns=params.columns,
         depth=shape.depth,
@@ -109,6 +115,7 @@ def _frame(params: MpGemmParams) -> Shape:
         planes=shape.bits,
         planes_per_beat=shape.planes,
     )
+    return params.epilogue.framed(frame)
 
 
 def _weights(params: MpGemmParams) -> dict[str, Any]:
@@ -132,12 +139,13 @@ ENGINE = EngineKind(
         "planes": 1,
         "table_kind": "half",
         "table_source": "builder",
+        **OPTIONS,
     },
     check=_check,
     max_product=_max_product,
     shape=_frame,
     weights=_weights,
-    build=lambda params: Engine(params.shape, Lookup(_shape(params), params.shape)),
+    build=lambda params: params.engine_of(Lookup(_shape(params), params.shape)),
     cases=(
         {"act": "int2", "bits": 2, "group": 2, "rows": 2, "columns": 2, "max_k": 3},
         {"act": "uint2", "bits": 2, "group": 2, "rows": 1, "columns": 1, "max_k": 3, "planes": 2,

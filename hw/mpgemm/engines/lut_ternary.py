@@ -18,8 +18,8 @@ of activations beyond K; keys of columns beyond N may be anything.
 from typing import Any
 
 from hw.mpgemm.decoded import Decoded
-from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 from hw.mpgemm.params import MpGemmParams, within
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.ternary import TernaryLookup, TernaryRows
@@ -45,6 +45,7 @@ def _check(params: MpGemmParams) -> None:
     kind = params.option("table_kind")
     if kind not in _PARTS:
         raise ValueError(f"table_kind must be half or split with engine lut-ternary, not {kind!r}")
+    params.check_groups(params.option("group") * params.option("tables"))
 
 
 def _lookup(params: MpGemmParams) -> TernaryLookup:
@@ -63,7 +64,7 @@ def _lookup(params: MpGemmParams) -> TernaryLookup:
 
 def _frame(params: MpGemmParams) -> Shape:
     look = _lookup(params)
-    return Shape(
+    frame = Shape(
         rows=params.rows,
         columns=params.columns,
         depth=look.group * look.tables,
@@ -73,6 +74,7 @@ def _frame(params: MpGemmParams) -> Shape:
         acc_bits=params.acc_width,
         max_k=params.max_k,
     )
+    return params.epilogue.framed(frame)
 
 
 def _weights(params: MpGemmParams) -> dict[str, Any]:
@@ -91,12 +93,12 @@ ENGINE = EngineKind(
     cycles="ceil(K / (group tables)) cycles a tile, at least `rows`",
     when="For ternary weights stored with 1.6 bits each, wide activations and many columns.",
     golden="sim.golden.mpgemm.lut_ternary",
-    options={"group": 5, "tables": 1, "table_kind": "half"},
+    options={"group": 5, "tables": 1, "table_kind": "half", **OPTIONS},
     check=_check,
     max_product=lambda params: params.act_format.max_int,
     shape=_frame,
     weights=_weights,
-    build=lambda params: Engine(params.shape, _core(params)),
+    build=lambda params: params.engine_of(_core(params)),
     cases=(
         {"act": "int2", "group": 2, "rows": 2, "columns": 2, "max_k": 3},
         {"act": "uint2", "group": 3, "rows": 1, "columns": 1, "max_k": 4, "pipeline": 1,

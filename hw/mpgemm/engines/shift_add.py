@@ -3,6 +3,7 @@
 
 from hw.mpgemm import cells
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 
 ENGINE = EngineKind(
     name="shift-add",
@@ -14,11 +15,7 @@ ENGINE = EngineKind(
     options={
         "format": "int4",
         "lanes": 4,
-        "group_size": None,
-        "scale": None,
-        "act_scale": None,
-        "zero_points": False,
-        "sum": None,
+        **OPTIONS,
     },
     fixed={"arch": "shift-add"},
     check=cells.check,

@@ -3,6 +3,7 @@
 
 from hw.mpgemm import cells
 from hw.mpgemm.engines import EngineKind
+from hw.mpgemm.groups import OPTIONS
 
 ENGINE = EngineKind(
     name="ternary-add",
@@ -11,7 +12,7 @@ ENGINE = EngineKind(
     cycles="ceil(K / lanes) cycles a tile, at least `rows`",
     when="For ternary weights on few columns, where tables do not pay.",
     golden="sim.golden.mpgemm.ternary_add",
-    options={"lanes": 4},
+    options={"lanes": 4, **OPTIONS},
     fixed={"arch": "shift-add", "format": "sm2"},
     check=cells.check,
     max_product=cells.max_product,
