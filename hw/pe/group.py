@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dot products whose groups of products have scales of their own."""
 
+from dataclasses import replace
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
@@ -31,6 +32,8 @@ def check_group(params: PEParams) -> None:
         raise ValueError(f"group must be a multiple of lanes, {params.lanes}, not {group}")
     if params.core != "stream":
         raise ValueError(f"core must be stream where group is given, not {params.core!r}")
+    if params.columns > 1:
+        raise ValueError(f"columns must be 1 where group is given, not {params.columns}")
     if params.scale is None:
         raise ValueError("scale must be given with group, such as fp16, not None")
     if params.zero_point and params.weight_format.lam:
@@ -148,9 +151,17 @@ class GroupPE(wiring.Component):
             window=params.window,
         )
 
+    def _products(self) -> Any:
+        """Return the cell that sums the products of a group."""
+        params = self.params
+        none: dict[str, Any] = {**dict.fromkeys(OPTIONS), "zero_point": False}
+        sums: dict[str, Any] = {"acc_bits": params.acc_width, "max_k": params.group}
+        alone = replace(params, core="accumulate", **sums, **none)
+        return alone.architecture.build(alone)
+
     def elaborate(self, platform: Any) -> Module:
         m, params, beat = Module(), self.params, self.i.payload
-        m.submodules.cell = cell = Accumulate(params)
+        m.submodules.cell = cell = self._products()
         m.submodules.dequant = dequant = self._cell
         cells = [cell]
         m.d.comb += [cell.a.eq(beat.a), cell.w.eq(beat.w), dequant.p.eq(cell.acc)]

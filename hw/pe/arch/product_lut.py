@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 
 from hw.pe.arch import Arch
 from hw.pe.datapath import check_stages, component
+from hw.pe.group import OPTIONS, GroupPE, check_group
 from hw.pe.params import PEParams
 from hw.pe.product_lut import MOST_BITS, TableDatapath
 
@@ -19,10 +20,11 @@ def _check(params: PEParams) -> None:
     if params.act_window:
         raise ValueError(f"window must not be given with arch product-lut, not {params.window!r}")
     check_stages(params)
+    check_group(params)
 
 
 def _build(params: PEParams) -> wiring.Component:
-    return component(TableDatapath(params))
+    return GroupPE(params) if params.group else component(TableDatapath(params))
 
 
 ARCH = Arch(
@@ -36,7 +38,7 @@ ARCH = Arch(
     build=_build,
     flow=(("a", "w"), ("table of products", "signs"), ("Dadda tree or carry chains",),
           ("accumulator@",)),
-    options=("columns",),
+    options=("columns", *OPTIONS),
     cases=({"format": "nf4", "act": "int2", "lanes": 2, "columns": 2, "max_k": 4},
            {"format": "e2m1", "act": "e2m1", "pipeline": 1, "max_k": 4}),
 )  # fmt: skip

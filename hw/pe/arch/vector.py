@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 
 from hw.pe.arch import Arch
 from hw.pe.datapath import check_stages, component
+from hw.pe.group import OPTIONS, GroupPE, check_group
 from hw.pe.integers import check_integers
 from hw.pe.params import PEParams
 from hw.pe.vector import VectorDatapath
@@ -13,10 +14,11 @@ from hw.pe.vector import VectorDatapath
 def _check(params: PEParams) -> None:
     check_integers(params)
     check_stages(params)
+    check_group(params)
 
 
 def _build(params: PEParams) -> wiring.Component:
-    return component(VectorDatapath(params))
+    return GroupPE(params) if params.group else component(VectorDatapath(params))
 
 
 ARCH = Arch(
@@ -29,7 +31,7 @@ ARCH = Arch(
     build=_build,
     flow=(("a", "w"), ("EN-T digits of a",), ("rows 0, ±w, ±2w",), ("a tree per digit weight",),
           ("shift, add",), ("accumulator@",)),
-    options=("columns",),
+    options=("columns", *OPTIONS),
     typical={"lanes": 16},
     cases=({"format": "int2", "act": "int2", "lanes": 2, "max_k": 8},),
 )  # fmt: skip

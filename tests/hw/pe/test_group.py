@@ -29,11 +29,14 @@ STREAMS = {
     "bf16-chains": {"format": "int8", "lanes": 2, "group": 6, "scale": "bf16", "pipeline": 2,
                     "act_scale": "ue5m3", "arch": "multiply", "target": "xcup",
                     "zero_point": True},
+    "table": {"format": "nf4", "act": "int4", "lanes": 2, "group": 4, "scale": "fp16",
+              "arch": "product-lut", "pipeline": 1},
+    "digits": {"lanes": 4, "group": 8, "scale": "int8", "zero_point": True, "arch": "vector"},
     "window": {"format": "int4", "act": "bf16", "group": 2, "scale": "fp16", "arch": "booth"},
     "tree": {"format": "nf4", "act": "fp16", "group": 4, "scale": "fp16", "sum": "fp32-tree",
              "zero_point": True, "max_k": 64},
 }  # fmt: skip
-QUICK = ("int4-fp16-zero", "nvfp4", "mxfp4", "one-beat-groups", "exact-nan")
+QUICK = ("int4-fp16-zero", "nvfp4", "mxfp4", "one-beat-groups", "exact-nan", "table", "digits")
 
 
 def bench(case, folder, beats, expected=None):
@@ -118,6 +121,10 @@ def test_nvfp4_by_fractions(tmp_path):
 @pytest.mark.parametrize(
     "wrong, message",
     [
+        (
+            {"group": 4, "scale": "fp16", "columns": 2, "arch": "vector"},
+            "columns must be 1 where group is given, not 2",
+        ),
         ({"group": 0}, "group must be an integer from 1 to 256, not 0"),
         ({"group": 512}, "group must be an integer from 1 to 256, not 512"),
         ({"group": 6, "lanes": 4}, "group must be a multiple of lanes, 4, not 6"),
