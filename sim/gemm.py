@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hw.spec.formats import parse
 from sim.golden.mpgemm import array, codebook
 from sim.golden.mpgemm.image import MAGIC, pack, unpack
-from sim.golden.mpgemm.scale_beats import scale_formats
+from sim.golden.mpgemm.scale_beats import array_names, scale_formats
+from sim.golden.mpgemm.scaled import mode_of
 from sim.golden.mpgemm.stimulus import Streams
 from sim.golden.mpgemm.unit import Unit, weight_format
 from sim.golden.pe.operands import activations, operands
@@ -88,7 +89,7 @@ class Product:
         """
         c, nan = self.unit.results(*self.sizes, self.out)
         p = self.unit.parameters
-        if self.unit.module is array and p.get("scale") and p["sum"] != "exact":
+        if mode_of(array_names(p)) == "fp32-seq":
             return (c.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
         lam = self._lam()
         small = bool((np.abs(c) < 1 << 63).all())
@@ -103,8 +104,9 @@ class Product:
         if self.unit.module is not array:
             book = weight_format(self.unit)
             lam = 0 if self.unit.name == "pq" else activations(p).lam
-            return lam + (0 if book is None else parse(book).lam)
-        lam = sum(operand.lam for operand in operands(p))
+            lam += 0 if book is None else parse(book).lam
+        else:
+            lam = sum(operand.lam for operand in operands(p))
         return lam + sum(fmt.lam for fmt in scale_formats(p)) if p.get("scale") else lam
 
 
@@ -120,9 +122,9 @@ def _scales(
         return None
     if files[0] is None:
         raise ValueError(f"{unit.name} with these parameters needs --scales")
-    p, (m, n, k) = unit.parameters, sizes
+    p, (m, n, k) = array_names(unit.parameters), sizes
     first = parse_npy(files[0], read_bytes(files[0]), 3 if unit.name == "pq" else 2)
-    if unit.module is not array:
+    if not p["scale"]:
         _unwanted(files[1:], ("zeros", "act-scales"))
         if unit.name == "codebook":
             return _shaped(files[0], first, (n, 1 << int(p["bits"])))

@@ -16,18 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from hw.spec.formats import parse
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.cycles import cycles
-from sim.golden.mpgemm.draws import Packets, joined, scaled, scaled_faults, split
-from sim.golden.mpgemm.frame import (
-    Padding,
-    pack_act,
-    pack_wgt,
-    plain_schedule,
-    plain_tiles,
-    unpack_out,
+from sim.golden.mpgemm.frame import Padding, pack_act, pack_wgt, unpack_out
+from sim.golden.mpgemm.in_place import (
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
 )
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
-from sim.golden.mpgemm.scale_beats import draw_scales, pack_scales, scale_formats
-from sim.golden.mpgemm.scaled import group_schedule, group_tiles, out_width, scaled_tiles
+from sim.golden.mpgemm.products import Fields, Part, Products
+from sim.golden.mpgemm.scale_beats import pack_scales
 from sim.golden.mpgemm.stationary import (
     pack_moving,
     pack_still,
@@ -35,7 +33,8 @@ from sim.golden.mpgemm.stationary import (
     stationary_tiles,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
-from sim.golden.pe.operands import Operand, operands
+from sim.golden.pe.operands import operands
+from sim.golden.pe.pe import matmul
 
 __all__ = [
     "PLANES",
@@ -48,6 +47,8 @@ __all__ = [
     "unpack",
     "vectors",
 ]
+
+Codes = NDArray[np.int64]
 
 #: Bit planes that a job may ask for: an array takes weights whole.
 PLANES = 0
@@ -67,30 +68,13 @@ def run(
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first, then any."""
-    streams = stimulus.vectors(_source(parameters), rng, count)
-    return scaled(streams, draw_scales(parameters, rng)) if parameters.get("scale") else streams
+    return with_scales(parameters, stimulus.vectors(_source(parameters), rng, count), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    streams = stimulus.faulty(_source(parameters), rng)
-    if not parameters.get("scale"):
-        return streams
-    draw = draw_scales(parameters, rng)
-    good = joined(_good(parameters, extra, rng) for extra in range(3))
-    wrong = scaled_faults(scaled(good, draw))
-    return joined([*split(scaled(streams, draw)), *split(wrong)])
-
-
-def _good(parameters: Mapping[str, Any], extra: int, rng: np.random.Generator) -> Packets:
-    """Return a job of up to two groups and a bit, and ``extra`` rows and columns beside a tile."""
     source = _source(parameters)
-    rows, columns, group = source.tile
-    m, n, k = rows + extra, columns + extra, min(extra * group + 1, source.max_k)
-    a = stimulus.codes(source.act, "random", (m, k), rng)
-    w = stimulus.codes(source.weight, "random", (k, n), rng)
-    act, wgt = source.pack(a, w, rng)
-    return Job(m, n, k).word, {"s_axis_act": act, "s_axis_wgt": wgt}
+    return with_scale_faults(parameters, stimulus.faulty(source, rng), (0, source), rng)
 
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
@@ -98,26 +82,21 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
     flow = parameters["dataflow"]
     if flow not in _DATAFLOWS:
         raise ValueError(f"dataflow must be one of {', '.join(_DATAFLOWS)}, not {flow!r}")
+    if flow not in ("ws", "is"):
+        return in_place_engine(parameters, _products(parameters))
     weight, act = operands(parameters)
-    has_nan = weight.fmt.nonfinite or act.fmt.nonfinite or act.window is not None
-    if parameters.get("group"):
-        return _grouped(parameters, (weight, act), has_nan)
 
     def schedule(job: Job) -> Schedule:
         if flow == "ws":
             return stationary_schedule(parameters, ("act", "wgt"), (job.m, job.n, job.k))
-        if flow == "is":
-            return stationary_schedule(parameters, ("wgt", "act"), (job.n, job.m, job.k))
-        return plain_schedule(parameters, job)
+        return stationary_schedule(parameters, ("wgt", "act"), (job.n, job.m, job.k))
 
     def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
         if flow == "ws":
             both, sizes = (words["act"], words["wgt"]), (job.m, job.n, job.k)
             return stationary_tiles(parameters, (act, weight), sizes, both, count)
-        if flow == "is":
-            both, sizes = (words["wgt"], words["act"]), (job.n, job.m, job.k)
-            return stationary_tiles(parameters, (weight, act), sizes, both, count)
-        return plain_tiles(parameters, weight, act, job, words, count)
+        both, sizes = (words["wgt"], words["act"]), (job.n, job.m, job.k)
+        return stationary_tiles(parameters, (weight, act), sizes, both, count)
 
     return Engine(
         max_k=int(parameters["max_k"]),
@@ -126,24 +105,25 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
         acc_bits=int(parameters["acc_bits"]),
         schedule=schedule,
         tiles=tiles,
-        has_nan=has_nan,
+        has_nan=weight.nonfinite or act.nonfinite,
     )
 
 
-def _grouped(parameters: Mapping[str, Any], both: tuple[Operand, Operand], has_nan: bool) -> Engine:
-    """What the frame has to know of groups of products of two operands."""
-    mode, make = parameters["sum"], scaled_tiles if parameters["scale"] else group_tiles
-    if mode == "exact":
-        has_nan |= any(fmt.nonfinite for fmt in scale_formats(parameters))
-    return Engine(
-        max_k=int(parameters["max_k"]),
-        planes=PLANES,
-        columns=int(parameters["columns"]),
-        acc_bits=out_width(parameters),
-        schedule=lambda job: group_schedule(parameters, job),
-        tiles=lambda job, words, count: make(parameters, both, job, words, count),
-        has_nan=has_nan and mode != "fp32-seq",
-        streams=("act", "wgt", "scale") if parameters["scale"] else ("act", "wgt"),
+def _products(parameters: Mapping[str, Any]) -> Products:
+    """How codes of both operands become sums; those beyond K may be anything."""
+    (weight, act), lanes = operands(parameters), int(parameters["lanes"])
+
+    def multiply(a: Codes, w: Codes, k: int, bits: int) -> Part:
+        a, w = (codes.reshape(len(codes), -1)[:, :k] for codes in (a, w))
+        return Part(*matmul(weight, act, a, w), act.decode(a)[0].astype(object).sum(axis=1))
+
+    return Products(
+        depth=lanes,
+        act=Fields(lanes, act.fmt.bits),
+        wgt=Fields(lanes, weight.fmt.bits),
+        multiply=multiply,
+        has_nan=weight.nonfinite or act.nonfinite,
+        lam=weight.lam + act.lam,
     )
 
 
@@ -188,9 +168,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
     tile = {
         "ws": (int(parameters.get("depth") or 1), columns, rows * lanes),
         "is": (columns, int(parameters.get("depth") or 1), rows * lanes),
-    }.get(str(parameters["dataflow"]), (rows, columns, lanes))
-    if parameters.get("group"):
-        tile = rows, columns, int(parameters["group"])
+    }.get(str(parameters["dataflow"]), tile_of(parameters, lanes))
     return Source(
         tile=tile,
         max_k=int(parameters["max_k"]),

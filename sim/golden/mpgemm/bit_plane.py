@@ -21,13 +21,18 @@ from hw.spec.gemm import error_code
 from sim.golden.mpgemm import lut
 from sim.golden.mpgemm.draws import alternated, drawn, joined, split, steps_of
 from sim.golden.mpgemm.frame import Padding, pack_act
+from sim.golden.mpgemm.in_place import (
+    cycles_in_place,
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
+)
 from sim.golden.mpgemm.jobs import Engine, Job, run_jobs
 from sim.golden.mpgemm.products import (
     Coding,
     Fields,
-    cycles_in_place,
     plain_act,
-    product_engine,
     unpack_columns,
     weight_blocks,
 )
@@ -79,7 +84,8 @@ class _Bipolar(Engine):
 def engine(parameters: Mapping[str, Any]) -> Engine:
     """Return what the frame has to know; jobs of fewer planes are for planes beat by beat."""
     most, per_beat = int(parameters["bits"]), _per_beat(parameters)
-    plain = product_engine(parameters, _coding(parameters), most if per_beat < most else 0)
+    planes = most if per_beat < most else 0
+    plain = in_place_engine(parameters, _coding(parameters).products, planes)
     if parameters["scheme"] != "bipolar":
         return plain
     return _Bipolar(**vars(plain), per_beat=per_beat, most=most)
@@ -137,16 +143,17 @@ def unpack_weights(
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first, also of fewer planes."""
-    return drawn(_sources(parameters), rng, count)
+    return with_scales(parameters, drawn(_sources(parameters), rng, count), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones, also of fewer planes."""
-    streams = alternated(_sources(parameters), rng)
+    sources = _sources(parameters)
+    streams = alternated(sources, rng)
     most, planes = int(parameters["bits"]), _per_beat(parameters)
     if parameters["scheme"] == "bipolar" and 1 < planes < most:
         streams = joined([(Job(1, 1, 1, 1).word, split(streams)[0][1]), *split(streams)])
-    return streams
+    return with_scale_faults(parameters, streams, sources[-1], rng)
 
 
 def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
@@ -210,7 +217,7 @@ def _source(parameters: Mapping[str, Any], bits: int) -> Source:
 
     most = int(parameters["bits"])
     return Source(
-        tile=(int(parameters["rows"]), int(parameters["columns"]), int(parameters["lanes"])),
+        tile=tile_of(parameters, int(parameters["lanes"])),
         max_k=int(parameters["max_k"]),
         planes=most if _per_beat(parameters) < most else 0,
         act=Operand(parse(parameters["act"])),

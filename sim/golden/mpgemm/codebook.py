@@ -24,20 +24,27 @@ from sim.golden.formats import decode, legal_codes
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import joined, scaled, scaled_faults, split
 from sim.golden.mpgemm.frame import Padding, gather, pack_act
+from sim.golden.mpgemm.in_place import (
+    cycles_in_place,
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
+)
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
 from sim.golden.mpgemm.products import (
     Coding,
     Fields,
-    cycles_in_place,
     exact_product,
     plain_act,
     plain_marks,
-    product_engine,
     tile_fields,
     tile_size,
     unpack_columns,
     weight_blocks,
 )
+from sim.golden.mpgemm.scale_beats import array_names
+from sim.golden.mpgemm.scaled import SCALING, group_steps, mode_of
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes
 from sim.golden.pe.operands import Operand, activations
@@ -79,7 +86,7 @@ def run(
 def engine(parameters: Mapping[str, Any]) -> Engine:
     """Return what the frame has to know."""
     if not _loaded(parameters):
-        return product_engine(parameters, _coding(parameters))
+        return in_place_engine(parameters, _coding(parameters).products)
 
     def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
         return _tiles(parameters, job, words, count)
@@ -143,14 +150,17 @@ def pack_books(
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes, corner codes and corner entries first."""
     streams = stimulus.vectors(_source(parameters), rng, count)
-    return _with_books(parameters, streams, rng) if _loaded(parameters) else streams
+    if _loaded(parameters):
+        return _with_books(parameters, streams, rng)
+    return with_scales(parameters, streams, rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    streams = stimulus.faulty(_source(parameters), rng)
+    source = _source(parameters)
+    streams = stimulus.faulty(source, rng)
     if not _loaded(parameters):
-        return streams
+        return with_scale_faults(parameters, streams, (0, source), rng)
     jobs = split(_with_books(parameters, streams, rng))
     return joined([*jobs, *split(scaled_faults(joined([jobs[0], jobs[-1]])))])
 
@@ -167,9 +177,12 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
     if parameters.get("products") == "buckets":
         rows, sums = int(parameters["rows"]), len(_magnitudes(parameters))
         tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
-        steps = load + -(-k // int(parameters["lanes"]))
+        p = array_names(parameters)
+        lengths = group_steps(p, k, int(parameters["lanes"]))
+        steps, ends = tiles * (load + sum(lengths)), tiles * len(lengths)
         shown = (m - 1) % rows + 1
-        return tiles * steps + (tiles - 1) * (rows * sums - 1) + shown * sums + 1 + fill
+        fill += SCALING[mode_of(p)]
+        return steps + (ends - 1) * (rows * sums - 1) + shown * sums + 1 + fill
     return cycles_in_place(parameters, (m, n, k), int(parameters["lanes"]), 1, fill, load)
 
 
@@ -215,6 +228,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         values=plain_act(act),
         weights=weights,
         marks=plain_marks(act),
+        lam=book.lam + act.lam,
     )
 
 
@@ -265,7 +279,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
 
     book = f"uint{code_bits(parameters)}" if _loaded(parameters) else parameters["book"]
     return Source(
-        tile=(int(parameters["rows"]), int(parameters["columns"]), int(parameters["lanes"])),
+        tile=tile_of(parameters, int(parameters["lanes"])),
         max_k=int(parameters["max_k"]),
         planes=0,
         act=activations(parameters),

@@ -8,19 +8,17 @@ products), the rows that move for operands that stay.
 from collections.abc import Mapping
 from typing import Any
 
-from sim.golden.mpgemm.scaled import group_steps
+from sim.golden.mpgemm.scale_beats import array_names
+from sim.golden.mpgemm.scaled import SCALING, group_steps, mode_of
 from sim.golden.mpgemm.stationary import load_beats
 
-__all__ = ["FILL", "SCALING", "cycles", "cycles_isolated", "cycles_streamed"]
+__all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
 
 #: Cycles that the unit's registers add to the first result of a job, beside those of ``pipeline``,
 #: beyond the least: a step in its first cycle, the first row of a tile the cycle after its end.
 #: One each for the operands' slice and that of the output, and one for the register in which a sum
 #: is kept (cell, and in ``os``, ``ws`` and ``is`` the row that leaves).
 FILL = {"broadcast": 2, "tree": 2, "cube": 2, "os": 3, "ws": 3, "is": 3}
-
-#: Cycles that a row of sums takes through the scaling of groups, by how these are added.
-SCALING = {"int": 0, "exact": 2, "fp32-seq": 3}
 
 
 def cycles_isolated(dataflow: str, rows: int, columns: int, length: int, lanes: int = 1) -> int:
@@ -60,6 +58,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
     From the first cycle in which the job and both operands are offered to the transfer of the last
     beat of the output, both counted.
     """
+    parameters = array_names(parameters)
     flow = str(parameters["dataflow"])
     rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
     fill = FILL[flow] + int(parameters.get("pipeline") or 0)
@@ -76,9 +75,8 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
     shown = (m - 1) % rows + 1
     # The rows of a tile leave from a copy of the sums, or along the wave.
     skew = columns - 1 if flow == "os" else int(rows > 1)
-    grouped = parameters.get("group")
-    lengths = group_steps(parameters, k) if grouped else [-(-k // lanes)]
-    fill += SCALING[str(parameters["sum"])] if grouped else 0
+    lengths = group_steps(parameters, k)
+    fill += SCALING[mode_of(parameters)]
     # Each sum but the first takes as long as the rows of the one before need to leave.
     busy = lengths[0] + tiles * sum(max(steps, rows) for steps in lengths) - max(lengths[0], rows)
     return busy + shown + skew + fill

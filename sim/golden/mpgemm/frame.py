@@ -6,17 +6,15 @@ For each tile of ``rows`` rows of A, for each tile of ``columns`` columns of W, 
 of weights (column c, lane l: code ``c * lanes + l``). Codes outside of the matrices do not matter.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw.spec.formats import parse
-from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, job_word, out_bits, run_jobs
-from sim.golden.mpgemm.words import pack_codes, unpack_codes
-from sim.golden.pe.operands import Operand
-from sim.golden.pe.pe import matmul
+from sim.golden.mpgemm.jobs import Engine, Job, Schedule, job_word, out_bits, run_jobs
+from sim.golden.mpgemm.words import pack_codes
 
 __all__ = [
     "Engine",
@@ -29,7 +27,6 @@ __all__ = [
     "pack_act",
     "pack_wgt",
     "plain_schedule",
-    "plain_tiles",
     "run_jobs",
     "unpack_out",
 ]
@@ -129,30 +126,3 @@ def plain_schedule(parameters: Mapping[str, Any], job: Job, planes: int = 1) -> 
         time=lambda name, beat: beat // planes if name == "wgt" else beat,
         done=lambda time: time // steps,
     )
-
-
-def plain_tiles(
-    parameters: Mapping[str, Any],
-    weight: Operand,
-    act: Operand,
-    job: Job,
-    words: Mapping[str, Sequence[int]],
-    tiles: int,
-) -> Iterator[Tile]:
-    """Yield the first ``tiles`` tiles of a job from the words of its streams."""
-    rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
-    steps, column_tiles = -(-job.k // lanes), -(-job.n // columns)
-    a = _tiles(words["act"][: tiles * steps], tiles, rows, lanes, act.fmt.bits)
-    w = _tiles(words["wgt"][: tiles * steps], tiles, columns, lanes, weight.fmt.bits)
-    for tile in range(tiles):
-        height = min(rows, job.m - tile // column_tiles * rows)
-        width = min(columns, job.n - tile % column_tiles * columns)
-        yield matmul(weight, act, a[tile, :height, : job.k], w[tile, :width, : job.k])
-
-
-def _tiles(
-    words: Sequence[int], tiles: int, height: int, lanes: int, bits: int
-) -> NDArray[np.int64]:
-    """Codes (tiles, height, steps * lanes) of beats that hold ``lanes`` codes for each row."""
-    codes = unpack_codes(words, height * lanes, bits).reshape(tiles, -1, height, lanes)
-    return codes.swapaxes(1, 2).reshape(tiles, height, -1)

@@ -20,15 +20,20 @@ from sim.golden.mpgemm.draws import alternated, drawn, joined, split, steps_of
 from sim.golden.mpgemm.entries import entry_sums, pack_any_entries
 from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.frame import pack_act as pack_codes_act
+from sim.golden.mpgemm.in_place import (
+    cycles_in_place,
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
+)
 from sim.golden.mpgemm.jobs import Engine, Job, run_jobs
 from sim.golden.mpgemm.products import (
     Coding,
     Fields,
     check_range,
-    cycles_in_place,
     plain_act,
     plain_marks,
-    product_engine,
     unpack_columns,
     weight_blocks,
 )
@@ -73,7 +78,7 @@ def run(
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
     """Return what the frame has to know."""
-    return product_engine(parameters, _coding(parameters), int(parameters["bits"]))
+    return in_place_engine(parameters, _coding(parameters).products, int(parameters["bits"]))
 
 
 def depth(parameters: Mapping[str, Any]) -> int:
@@ -161,14 +166,14 @@ def unpack_weights(
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes, corner codes, fewer planes; one with every key."""
-    return joined(
-        [*split(drawn(_sources(parameters), rng, count))[:-1], every_key(parameters, rng)]
-    )
+    jobs = split(drawn(_sources(parameters), rng, count))
+    return with_scales(parameters, joined([*jobs[:-1], every_key(parameters, rng)]), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones, also of fewer planes."""
-    return alternated(_sources(parameters), rng)
+    sources = _sources(parameters)
+    return with_scale_faults(parameters, alternated(sources, rng), sources[-1], rng)
 
 
 def every_key(
@@ -232,6 +237,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         beats=lambda bits: planes_of(parameters, bits)[1],
         marks=None if port else plain_marks(act),
         sums=entry_sums(parameters) if parameters.get("table_bits") else None,
+        lam=act.lam,
     )
 
 
@@ -273,7 +279,7 @@ def _source(parameters: Mapping[str, Any], bits: int) -> Source:
         return pack_act(parameters, given, w.shape[1], rng), wgt
 
     return Source(
-        tile=(int(parameters["rows"]), int(parameters["columns"]), depth(parameters)),
+        tile=tile_of(parameters, depth(parameters)),
         max_k=int(parameters["max_k"]),
         planes=int(parameters["bits"]),
         act=act,

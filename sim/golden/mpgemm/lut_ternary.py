@@ -17,15 +17,20 @@ from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import joined, split
 from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.frame import pack_act as pack_codes_act
+from sim.golden.mpgemm.in_place import (
+    cycles_in_place,
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
+)
 from sim.golden.mpgemm.jobs import Engine, Job, run_jobs
 from sim.golden.mpgemm.products import (
     Coding,
     Fields,
     check_range,
-    cycles_in_place,
     plain_act,
     plain_marks,
-    product_engine,
     unpack_columns,
     weight_blocks,
 )
@@ -67,7 +72,7 @@ def run(
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
     """Return what the frame has to know."""
-    return product_engine(parameters, _coding(parameters))
+    return in_place_engine(parameters, _coding(parameters).products)
 
 
 def depth(parameters: Mapping[str, Any]) -> int:
@@ -133,12 +138,13 @@ def unpack_weights(parameters: Mapping[str, Any], words: Sequence[int], k: int, 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first; the last has every key."""
     jobs = split(stimulus.vectors(_source(parameters), rng, count))
-    return joined([*jobs[:-1], _every_key(parameters, rng)])
+    return with_scales(parameters, joined([*jobs[:-1], _every_key(parameters, rng)]), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    return stimulus.faulty(_source(parameters), rng)
+    source = _source(parameters)
+    return with_scale_faults(parameters, stimulus.faulty(source, rng), (0, source), rng)
 
 
 def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
@@ -172,6 +178,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         values=plain_act(act),
         weights=lambda fields, bits: trits_of(fields, group).reshape(len(fields), -1),
         marks=plain_marks(act),
+        lam=act.lam,
     )
 
 
@@ -188,7 +195,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         return act, pack_codes(np.where(rng.random(keys.shape) < 1 / 32, bad, keys), bits, rng)
 
     return Source(
-        tile=(int(parameters["rows"]), int(parameters["columns"]), group * tables),
+        tile=tile_of(parameters, group * tables),
         max_k=int(parameters["max_k"]),
         planes=0,
         act=activations(parameters),

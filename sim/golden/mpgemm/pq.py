@@ -25,8 +25,9 @@ from sim.golden.formats import decode
 from sim.golden.mpgemm import frame, stimulus
 from sim.golden.mpgemm.draws import joined, scaled, scaled_faults, split
 from sim.golden.mpgemm.frame import Padding, gather
+from sim.golden.mpgemm.in_place import cycles_in_place
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
-from sim.golden.mpgemm.products import Fields, check_range, cycles_in_place, tile_fields, tile_size
+from sim.golden.mpgemm.products import Fields, check_range, tile_fields, tile_size
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
 from sim.golden.pe.operands import Operand

@@ -1,33 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines whose beats of weights are keys: exact products of the integers that the keys stand for.
+"""What the beats of engines stand for whose sums stay in place, and exact products of it.
 
-Sums stay in place, so the order of beats is that of :mod:`sim.golden.mpgemm.frame`, with one or
-more beats of weights for each of activations. A beat holds as many fields for each row of A, or
-column of W, as the next, those of row or column 0 lowest.
+The order of beats is that of :mod:`sim.golden.mpgemm.frame`, with one or more beats of weights for
+each of activations. A beat holds as many fields for each row of A, or column of W, as the next,
+those of row or column 0 lowest.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim.golden.mpgemm.frame import Padding, gather, plain_schedule
-from sim.golden.mpgemm.jobs import Engine, Job, Tile
+from sim.golden.mpgemm.frame import Padding, gather
+from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.words import unpack_codes
 from sim.golden.pe.operands import Operand
 
 __all__ = [
     "Coding",
     "Fields",
+    "Part",
+    "Products",
     "check_range",
-    "cycles_in_place",
     "exact_product",
     "plain_act",
     "plain_marks",
-    "product_engine",
-    "product_tiles",
     "tile_fields",
     "tile_size",
     "unpack_columns",
@@ -46,8 +45,17 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Coding:
-    """What the beats of an engine stand for.
+class Part:
+    """Products of some steps, added."""
+
+    sums: NDArray[Any]  #: (rows, columns), int64 or Python integers.
+    marks: NDArray[np.bool_]  #: Which of them met what has no value.
+    acts: NDArray[Any]  #: Sums (rows,) of the activations.
+
+
+@dataclass(frozen=True)
+class Products:
+    """How the beats of an engine become sums.
 
     Parameters
     ----------
@@ -55,18 +63,45 @@ class Coding:
         Products of a step.
     act, wgt
         Fields of a beat of activations for a row and of a beat of weights for a column.
+    multiply
+        From the fields (rows, steps, fields) of activations, those (columns, beats, fields) of
+        weights, the number of products that exist and the job's ``bits`` to the sums of the steps.
+    beats
+        From the job's ``bits`` to how many beats of weights a step has.
+    has_nan
+        Whether there may be marks.
+    lam
+        Exponent of the unit of the sums.
+    """
+
+    depth: int
+    act: Fields
+    wgt: Fields
+    multiply: Callable[[Integers, Integers, int, int], Part]
+    beats: Callable[[int], int] = lambda bits: 1
+    has_nan: bool = False
+    lam: int = 0
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the beats of an engine stand for whose activations and weights are integers.
+
+    Parameters
+    ----------
+    depth, act, wgt, beats, lam
+        As :class:`Products` has them.
     values
         From the fields (rows, steps, fields) of activations and K to integers (rows, K).
     weights
         From the fields (columns, beats, fields) of weights and the job's ``bits`` to integers
         (columns, products), as many products as the steps have.
-    beats
-        From the job's ``bits`` to how many beats of weights a step has.
     marks
         As ``values``, to marks (rows,) of those with a non-finite activation; ``None`` without any.
     sums
         From fields of activations (rows, steps, fields) and of weights (columns, beats, fields) and
-        the beats of a step to results (rows, columns), where these are no products of integers.
+        the beats of a step to results (rows, columns), where these are no products of integers; the
+        sums of activations are then 0.
     """
 
     depth: int
@@ -77,49 +112,27 @@ class Coding:
     beats: Callable[[int], int] = lambda bits: 1
     marks: Callable[[Integers, int], NDArray[np.bool_]] | None = None
     sums: Callable[[Integers, Integers, int], NDArray[Any]] | None = None
+    lam: int = 0
 
+    @property
+    def products(self) -> Products:
+        """Exact products of the integers."""
+        has_nan = self.marks is not None
+        return Products(
+            self.depth, self.act, self.wgt, self._multiply, self.beats, has_nan, self.lam
+        )
 
-def product_engine(parameters: Mapping[str, Any], coding: Coding, planes: int = 0) -> Engine:
-    """Return what the frame has to know; a job may ask for up to ``planes`` bit planes."""
-
-    def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
-        return product_tiles(parameters, coding, job, words, count)
-
-    laned = {**parameters, "lanes": coding.depth}
-    return Engine(
-        max_k=int(parameters["max_k"]),
-        planes=planes,
-        columns=int(parameters["columns"]),
-        acc_bits=int(parameters["acc_bits"]),
-        schedule=lambda job: plain_schedule(laned, job, coding.beats(job.bits)),
-        tiles=tiles,
-        has_nan=coding.marks is not None,
-    )
-
-
-def product_tiles(
-    parameters: Mapping[str, Any],
-    coding: Coding,
-    job: Job,
-    words: Mapping[str, Sequence[int]],
-    tiles: int,
-) -> Iterator[Tile]:
-    """Yield the first ``tiles`` tiles of a job from the words of its streams."""
-    rows, columns = int(parameters["rows"]), int(parameters["columns"])
-    steps, beats = -(-job.k // coding.depth), coding.beats(job.bits)
-    a = tile_fields(words["act"][: tiles * steps], tiles, rows, coding.act)
-    w = tile_fields(words["wgt"][: tiles * steps * beats], tiles, columns, coding.wgt)
-    for tile in range(tiles):
-        height, width = tile_size(parameters, job, tile)
-        if coding.sums:
-            sums = coding.sums(a[tile, :height], w[tile, :width], beats)
+    def _multiply(self, a: Integers, w: Integers, k: int, bits: int) -> Part:
+        if self.sums:
+            sums, acts = self.sums(a, w, self.beats(bits)), np.zeros(len(a), dtype=np.int64)
         else:
-            values = coding.values(a[tile, :height], job.k)
-            sums = exact_product(values, coding.weights(w[tile, :width], job.bits)[:, : job.k])
+            values = self.values(a, k)
+            sums = exact_product(values, self.weights(w, bits)[:, :k])
+            acts = values.astype(object).sum(axis=1)
         marks = np.zeros(sums.shape, dtype=bool)
-        if coding.marks:
-            marks |= coding.marks(a[tile, :height], job.k)[:, None]
-        yield sums, marks
+        if self.marks:
+            marks |= self.marks(a, k)[:, None]
+        return Part(sums, marks, acts)
 
 
 def tile_fields(words: Sequence[int], tiles: int, height: int, fields: Fields) -> Integers:
@@ -211,24 +224,3 @@ def check_range(w: ArrayLike, low: int, high: int) -> Integers:
     if array.size and not low <= array.min() <= array.max() <= high:
         raise ValueError(f"weights must be {low} to {high}, not {array.min()} to {array.max()}")
     return array
-
-
-def cycles_in_place(
-    parameters: Mapping[str, Any],
-    sizes: tuple[int, int, int],
-    depth: int,
-    beats: int,
-    fill: int,
-    load: int = 0,
-) -> int:
-    """Return the cycles of a job of ``sizes`` (m, n, k), nobody stalling (A.0.5).
-
-    Every step takes ``beats`` cycles, the rows of a tile leave during the next one, from a copy of
-    the sums if they are several, and ``fill`` is what other registers add. Before its first step a
-    tile has ``load`` cycles in which nothing else happens.
-    """
-    m, n, k = sizes
-    rows = int(parameters["rows"])
-    tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
-    steps = load + -(-k // depth) * beats
-    return (tiles - 1) * max(steps, rows) + steps + (m - 1) % rows + 1 + int(rows > 1) + fill

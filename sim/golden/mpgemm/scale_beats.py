@@ -19,9 +19,24 @@ from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.products import Fields
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
 
-__all__ = ["draw_scales", "pack_scales", "scale_formats", "unpack_scales"]
+__all__ = ["array_names", "draw_scales", "pack_scales", "scale_formats", "unpack_scales"]
 
 Codes = NDArray[np.int64]
+
+#: Parameters of groups of ``mpgemm``, and what an array calls them.
+_NAMES = {"group_size": "group", "zero_points": "zero_point"}
+
+
+def array_names(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with those of groups as an array names them, all of them there.
+
+    Those of another engine become those of a ``cube``.
+    """
+    chosen = {"scale": None, "act_scale": None, "group": None, "zero_point": False, **parameters}
+    if not chosen.get("dataflow") or "group_size" in chosen:
+        chosen |= {new: chosen.pop(old, None) for old, new in _NAMES.items()}
+        chosen["dataflow"] = "cube"
+    return chosen
 
 
 def scale_formats(parameters: Mapping[str, Any]) -> list[Format]:
@@ -56,7 +71,7 @@ def pack_scales(
     padding
         Draws what lies outside of the matrices; without, it is 0.
     """
-    groups, n = np.shape(s)
+    parameters, (groups, n) = array_names(parameters), np.shape(s)
     rows, columns = int(parameters["rows"]), int(parameters["columns"])
     given = [np.asarray(s, dtype=np.int64)]
     given += [np.asarray(z, dtype=np.int64) & 255] if parameters["zero_point"] else []

@@ -9,11 +9,12 @@ codes s of the format ``scale``, then with ``zero_point`` as many int8 z, then w
 
     y[m, n] = sum over groups g of s[g, n] * t[g, m] * (sum of a * w - z[g, n] * sum of a)
 
-added as :mod:`sim.golden.dequant` adds: the code of a binary32, or an exact integer.
+added as :mod:`sim.golden.dequant` adds: the code of a binary32, or an exact integer. Parameters
+have the names that the unit ``array`` gives them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,42 @@ from numpy.typing import NDArray
 
 from sim.golden import dequant
 from sim.golden.mpgemm.jobs import Job, Schedule, Tile
-from sim.golden.mpgemm.products import Fields, tile_fields, tile_size
+from sim.golden.mpgemm.products import Part, Products, tile_fields, tile_size
 from sim.golden.mpgemm.scale_beats import scale_formats, unpack_scales
-from sim.golden.pe.group import dequant_parameters
 from sim.golden.pe.operands import Operand
-from sim.golden.pe.pe import matmul
 
 __all__ = [
+    "SCALING",
     "group_schedule",
     "group_steps",
     "group_tiles",
+    "mode_of",
     "out_width",
     "scaled_tiles",
 ]
 
 Codes = NDArray[np.int64]
 
+#: Cycles that a row of sums takes through the scaling of groups, by how these are added.
+SCALING = {"int": 0, "exact": 2, "fp32-seq": 3}
 
-def group_steps(parameters: Mapping[str, Any], k: int) -> list[int]:
-    """Return the steps of each group of a dot product of ``k`` products."""
-    lanes, group = int(parameters["lanes"]), int(parameters["group"])
-    return [-(-min(group, k - start) // lanes) for start in range(0, k, group)]
+
+def mode_of(parameters: Mapping[str, Any]) -> str:
+    """Return how groups are added: ``int`` where they are not, or there are none."""
+    if not parameters["group"]:
+        return "int"
+    scale = parameters["scale"]
+    default = {None: "int", "int8": "exact"}.get(scale, "fp32-seq")
+    return str(parameters.get("sum") or default)
+
+
+def group_steps(parameters: Mapping[str, Any], k: int, depth: int = 0) -> list[int]:
+    """Return the steps of each group of a dot product of ``k`` products.
+
+    A step has ``depth`` products, else ``lanes``; without ``group`` all are one.
+    """
+    step, group = depth or int(parameters["lanes"]), int(parameters["group"] or k)
+    return [-(-min(group, k - start) // step) for start in range(0, k, group)]
 
 
 def out_width(parameters: Mapping[str, Any]) -> int:
@@ -51,97 +67,104 @@ def out_width(parameters: Mapping[str, Any]) -> int:
     any integer of ``acc_bits`` and takes from it an int8 times another one.
     """
     acc_bits = int(parameters["acc_bits"])
-    if parameters["sum"] != "exact":
-        return acc_bits if parameters["sum"] == "int" else 32
+    mode = mode_of(parameters)
+    if mode != "exact":
+        return acc_bits if mode == "int" else 32
     most = (129 if parameters["zero_point"] else 1) << acc_bits - 1
     for fmt in scale_formats(parameters):
         most *= Operand(fmt).max_int
     return 1 + (most * -(-int(parameters["max_k"]) // int(parameters["group"]))).bit_length()
 
 
-def group_schedule(parameters: Mapping[str, Any], job: Job) -> Schedule:
-    """Return when the beats are taken; with ``sum`` ``int`` every group counts as a tile."""
+def group_schedule(
+    parameters: Mapping[str, Any], job: Job, depth: int = 0, beats: int = 1
+) -> Schedule:
+    """Return when the beats are taken; with ``sum`` ``int`` every group counts as a tile.
+
+    For each beat of activations there are ``beats`` of weights; ``depth`` as :func:`group_steps`.
+    """
     tiles = -(-job.m // int(parameters["rows"])) * -(-job.n // int(parameters["columns"]))
-    lengths = group_steps(parameters, job.k)
+    lengths = group_steps(parameters, job.k, depth)
     ends = np.cumsum(lengths * tiles)
     steps, groups = int(ends[-1]), len(ends)
-    results = ends if parameters["sum"] == "int" else ends[len(lengths) - 1 :: len(lengths)]
+    whole = ends[len(lengths) - 1 :: len(lengths)]
+    results = ends if mode_of(parameters) == "int" else whole
+
+    def time(name: str, beat: int) -> int:
+        if name == "scale":
+            return int(ends[beat]) - 1
+        return beat // beats if name == "wgt" else beat
+
     return Schedule(
-        beats={"act": steps, "wgt": steps, "scale": groups},
+        beats={"act": steps, "wgt": steps * beats, "scale": groups},
         tiles=len(results),
         end=steps,
-        time=lambda name, beat: int(ends[beat]) - 1 if name == "scale" else beat,
+        time=time,
         done=lambda time: int(np.searchsorted(results, time, side="right")),
     )
 
 
-@dataclass(frozen=True)
-class _Group:
-    """One group of one tile."""
-
-    sums: NDArray[Any]  #: (rows, columns), Python integers.
-    marks: NDArray[np.bool_]  #: Which of them met a non-finite code.
-    acts: NDArray[Any]  #: Sums (rows,) of the activations.
-
-
 def _groups(
     parameters: Mapping[str, Any],
-    operands: tuple[Operand, Operand],
+    products: Products,
     job: Job,
     words: Mapping[str, Sequence[int]],
     count: int,
-) -> Iterator[_Group]:
+) -> Iterator[Part]:
     """Yield the first ``count`` groups; raises ``ValueError`` on one that ``acc_bits`` is not."""
-    weight, act = operands
-    rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
-    lengths, limit = group_steps(parameters, job.k), 1 << int(parameters["acc_bits"]) - 1
+    rows, columns = int(parameters["rows"]), int(parameters["columns"])
+    lengths, beats = group_steps(parameters, job.k, products.depth), products.beats(job.bits)
+    limit, group = 1 << int(parameters["acc_bits"]) - 1, int(parameters["group"] or job.k)
     start = 0
     for number in range(count):
         tile, place = divmod(number, len(lengths))
-        beats = slice(start, start := start + lengths[place])
-        size = min(int(parameters["group"]), job.k - place * int(parameters["group"]))
+        stop = start + lengths[place]
+        acts, wgts = words["act"][start:stop], words["wgt"][start * beats : stop * beats]
+        start, size = stop, min(group, job.k - place * group)
         height, width = tile_size(parameters, job, tile)
-        a = tile_fields(words["act"][beats], 1, rows, Fields(lanes, act.fmt.bits))[0, :height]
-        w = tile_fields(words["wgt"][beats], 1, columns, Fields(lanes, weight.fmt.bits))[0, :width]
-        a, w = a.reshape(height, -1)[:, :size], w.reshape(width, -1)[:, :size]
-        sums, marks = matmul(weight, act, a, w)
-        exact = sums.astype(object)
-        for value in (exact.min(), exact.max()):
+        a = tile_fields(acts, 1, rows, products.act)[0, :height]
+        w = tile_fields(wgts, 1, columns, products.wgt)[0, :width]
+        part = products.multiply(a, w, size, job.bits)
+        for value in (int(part.sums.min()), int(part.sums.max())):
             if not -limit <= value < limit:
                 raise ValueError(f"the sum {value} does not fit {parameters['acc_bits']} bits")
-        yield _Group(exact, marks, act.decode(a)[0].astype(object).sum(axis=1))
+        yield part
 
 
 def group_tiles(
     parameters: Mapping[str, Any],
-    operands: tuple[Operand, Operand],
+    products: Products,
     job: Job,
     words: Mapping[str, Sequence[int]],
     count: int,
 ) -> Iterator[Tile]:
     """Yield the first ``count`` groups of a job, each the rows of a tile."""
-    for group in _groups(parameters, operands, job, words, count):
-        yield group.sums, group.marks
+    for part in _groups(parameters, products, job, words, count):
+        yield part.sums, part.marks
 
 
 def scaled_tiles(
     parameters: Mapping[str, Any],
-    operands: tuple[Operand, Operand],
+    products: Products,
     job: Job,
     words: Mapping[str, Sequence[int]],
     count: int,
 ) -> Iterator[Tile]:
     """Yield the first ``count`` tiles of a job: codes of binary32 as int32, or exact integers."""
-    settings = dequant_parameters(parameters)
-    groups = len(group_steps(parameters, job.k))
+    settings = {
+        **{name: parameters[name] for name in ("scale", "act_scale", "zero_point")},
+        "sum": mode_of(parameters),
+        "lam": products.lam,
+    }
+    groups = len(group_steps(parameters, job.k, products.depth))
     beats = unpack_scales(parameters, words["scale"][: count * groups])
-    found = list(_groups(parameters, operands, job, words, count * groups))
+    found = _groups(parameters, products, job, words, count * groups)
     for tile in range(count):
-        own = slice(tile * groups, (tile + 1) * groups)
-        yield _tile(settings, found[own], beats[own])
+        own = beats[tile * groups : (tile + 1) * groups]
+        yield _tile(settings, list(islice(found, groups)), own)
 
 
-def _tile(settings: Mapping[str, Any], groups: list[_Group], beats: list[list[Codes]]) -> Tile:
+def _tile(settings: Mapping[str, Any], groups: list[Part], beats: list[list[Codes]]) -> Tile:
     """Scale and add the groups of one tile."""
     marks = np.logical_or.reduce([group.marks for group in groups])
     sums = np.zeros(marks.shape, dtype=object)
@@ -150,12 +173,12 @@ def _tile(settings: Mapping[str, Any], groups: list[_Group], beats: list[list[Co
         blocks = []
         for group, fields in zip(groups, beats, strict=True):
             scales, rest = [int(fields[0][column])], fields[1:]
-            value = group.sums[row, column]
+            value = int(group.sums[row, column])
             if settings["zero_point"]:
                 zero = int(rest.pop(0)[column])
-                value -= (zero - (zero >> 7 << 8)) * group.acts[row]
+                value -= (zero - (zero >> 7 << 8)) * int(group.acts[row])
             scales += [int(codes[row]) for codes in rest]
-            blocks.append([(int(value), scales)])
+            blocks.append([(value, scales)])
         total = dequant.total(settings, blocks)
         if exact:
             sums[row, column], marks[row, column] = total.y, total.nan or marks[row, column]

@@ -8,39 +8,30 @@ import numpy as np
 
 from sim.golden.mpgemm import array
 from sim.golden.mpgemm.jobs import Streams
+from sim.golden.mpgemm.scale_beats import array_names
 
 __all__ = ["cycles", "faulty", "run", "vectors"]
-
-_NAMES = {"group_size": "group", "zero_points": "zero_point"}
-
-
-def _array(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as an array has them."""
-    chosen = {
-        _NAMES.get(name, name): value for name, value in parameters.items() if name != "group"
-    }
-    return {**chosen, "dataflow": "cube"}
 
 
 def run(parameters: Mapping[str, Any], streams: Streams) -> dict[str, dict[str, list[int]]]:
     """Return the beats of ``m_axis_out``: see :func:`sim.golden.mpgemm.array.run`."""
-    return array.run(_array(parameters), streams)
+    return array.run(array_names(parameters), streams)
 
 
 def vectors(
     parameters: Mapping[str, Any], rng: np.random.Generator, count: int
 ) -> dict[str, dict[str, list[int]]]:
     """Return ``count`` good jobs."""
-    return array.vectors(_array(parameters), rng, count)
+    return array.vectors(array_names(parameters), rng, count)
 
 
 def faulty(
     parameters: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, dict[str, list[int]]]:
     """Return jobs with every error between good ones."""
-    return array.faulty(_array(parameters), rng)
+    return array.faulty(array_names(parameters), rng)
 
 
 def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
     """Return the cycles of a job alone."""
-    return array.cycles(_array(parameters), m, n, k)
+    return array.cycles(array_names(parameters), m, n, k)

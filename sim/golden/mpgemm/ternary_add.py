@@ -14,15 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import steps_of
 from sim.golden.mpgemm.frame import Padding, pack_act
+from sim.golden.mpgemm.in_place import (
+    cycles_in_place,
+    in_place_engine,
+    tile_of,
+    with_scale_faults,
+    with_scales,
+)
 from sim.golden.mpgemm.jobs import Engine, run_jobs
 from sim.golden.mpgemm.products import (
     Coding,
     Fields,
     check_range,
-    cycles_in_place,
     plain_act,
     plain_marks,
-    product_engine,
     unpack_columns,
     weight_blocks,
 )
@@ -60,7 +65,7 @@ def run(
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
     """Return what the frame has to know."""
-    return product_engine(parameters, _coding(parameters))
+    return in_place_engine(parameters, _coding(parameters).products)
 
 
 def pack_weights(
@@ -81,12 +86,13 @@ def unpack_weights(parameters: Mapping[str, Any], words: Sequence[int], k: int, 
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first, with illegal codes."""
-    return stimulus.vectors(_source(parameters), rng, count)
+    return with_scales(parameters, stimulus.vectors(_source(parameters), rng, count), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    return stimulus.faulty(_source(parameters), rng)
+    source = _source(parameters)
+    return with_scale_faults(parameters, stimulus.faulty(source, rng), (0, source), rng)
 
 
 def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
@@ -104,6 +110,7 @@ def _coding(parameters: Mapping[str, Any]) -> Coding:
         values=plain_act(act),
         weights=lambda fields, bits: _VALUES[fields].reshape(len(fields), -1),
         marks=plain_marks(act),
+        lam=act.lam,
     )
 
 
@@ -121,7 +128,7 @@ def _source(parameters: Mapping[str, Any]) -> Source:
         return act, _pack_codes(parameters, w, np.shape(a)[0], rng)
 
     return Source(
-        tile=(int(parameters["rows"]), int(parameters["columns"]), int(parameters["lanes"])),
+        tile=tile_of(parameters, int(parameters["lanes"])),
         max_k=int(parameters["max_k"]),
         planes=0,
         act=activations(parameters),

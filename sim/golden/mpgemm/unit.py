@@ -21,6 +21,8 @@ from sim.golden.mpgemm import array
 from sim.golden.mpgemm.draws import joined
 from sim.golden.mpgemm.frame import pack_act, pack_wgt, unpack_out
 from sim.golden.mpgemm.jobs import Engine, job_word
+from sim.golden.mpgemm.scale_beats import array_names, pack_scales
+from sim.golden.mpgemm.scaled import mode_of
 from sim.golden.mpgemm.stationary import pack_moving, pack_still
 from sim.golden.mpgemm.stimulus import Streams
 from sim.golden.mpgemm.words import unpack_codes
@@ -31,9 +33,6 @@ __all__ = ["PLANED", "Unit", "weight_format"]
 PLANED = ("lut", "bit-plane")
 
 _ENGINES = ("lut", "lut-ternary", "ternary-add", "shift-add", "bit-plane", "codebook", "pq")
-
-#: Parameters of ``shift-add`` that an array calls otherwise.
-_ARRAY_NAMES = {"group_size": "group", "zero_points": "zero_point"}
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,7 @@ class Unit:
             told = name if engine is None else f"{name} {engine}"
             raise ValueError(f"engine must be array or mpgemm {', '.join(_ENGINES)}, not {told}")
         if engine == "shift-add":
-            renamed = {k: v for k, v in parameters.items() if k not in _ARRAY_NAMES.values()}
-            renamed |= {new: parameters.get(old) for old, new in _ARRAY_NAMES.items()}
-            return cls(engine, {**renamed, "dataflow": "cube"}, array)
+            return cls(engine, array_names(parameters), array)
         return cls(engine, parameters, import_module(f"{__package__}.{engine.replace('-', '_')}"))
 
     @property
@@ -121,12 +118,12 @@ class Unit:
 
     def scales(self, given: Any, m: int, n: int) -> list[int]:
         """Return the beats of ``s_axis_scale`` of a job."""
-        if self.name == "codebook":
+        if self.name == "codebook" and self.parameters["book"] == "rows":
             words: list[int] = self.module.pack_books(self.parameters, given, m)
         elif self.name == "pq":
             words = self.module.pack_centroids(self.parameters, given, (m, n))
         else:
-            words = array.pack_scales(self.parameters, m, *given)
+            words = pack_scales(self.parameters, m, *given)
         return words
 
     def job(
@@ -161,9 +158,8 @@ class Unit:
         The shape is (M, N); where groups leave as they are (groups, M, N). Raises ``ValueError``
         where the beats are not those of such a job.
         """
-        p = {**self.parameters, "acc_bits": self.engine.acc_bits}
-        group = p.get("group") if self.module is array and p.get("sum") == "int" else None
-        if group:
+        p = {**array_names(self.parameters), "acc_bits": self.engine.acc_bits}
+        if p["group"] and mode_of(p) == "int":
             parts = [unpack_out(p, m, n, part) for part in self._groups(m, n, k, out)]
             return np.stack([c for c, _ in parts]), np.stack([nan for _, nan in parts])
         return array.unpack(p, m, n, out) if self.module is array else unpack_out(p, m, n, out)
@@ -172,7 +168,7 @@ class Unit:
         self, m: int, n: int, k: int, out: Mapping[str, Sequence[int]]
     ) -> list[dict[str, list[int]]]:
         """The beats of each group as if they were those of a job."""
-        p = self.parameters
+        p = array_names(self.parameters)
         rows, across = int(p["rows"]), -(-n // int(p["columns"]))
         groups = -(-k // int(p["group"]))
         order = [
