@@ -45,6 +45,7 @@ UNIT = Unit(
         "scale": "format of the scales of a column's groups (e8m0, ue4m3, ue5m3, fp16, bf16, int8)",
         "act_scale": "format of the scales of a row's groups",
         "zero_point": "each column's group has a zero point, an int8 taken from its weights",
+        "sparsity": "N:M with arch nm: N of every M weights are stored, each with an index",
         "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "
         "without scale, exact for int8, else fp32-seq)",
     },

@@ -20,13 +20,14 @@ def build(params: ArrayParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     component: Any = params.flow.build(params)
     cell, epilogue = params.cell, params.epilogue
-    act, weight = cell.act_format, cell.weight_format
+    act, weight, sparse = cell.act_format, cell.weight_format, params.sparse
+    word = sparse.word if sparse else weight.bits
     facts: dict[str, Any] = {
         "number_formats": {
             "s_axis_act_tdata": {"format": act.name, "lanes": params.shape.act_bits // act.bits},
             "s_axis_wgt_tdata": {
                 "format": weight.name,
-                "lanes": params.shape.wgt_bits // weight.bits,
+                "lanes": params.shape.wgt_bits // word,
             },
             "m_axis_out_tdata": {**epilogue.out_format(params.shape), "lanes": params.columns},
         },
@@ -35,6 +36,9 @@ def build(params: ArrayParams) -> wiring.Component:
     }
     if params.flow.stationary:
         facts["contract"]["tile_rows"] = params.batch
+    if sparse:
+        dense = sparse.m if sparse.passes > 1 else 0
+        facts["contract"] |= {"sparsity": [sparse.n, sparse.m], "dense": dense}
     facts["contract"] |= epilogue.contract
     for name, value in facts.items():
         setattr(component, name, value)

@@ -13,12 +13,17 @@ from hw.mpgemm.epilogue import Epilogue
 from hw.mpgemm.groups import Groups, refuse_without_group
 from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.shape import Shape
+from hw.mpgemm.sparse import SparseCell, SparseWeights, sparse_weights
 from hw.pe.arch import architecture
+from hw.pe.nm import ratio
 from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
 from hw.spec.formats import Format
 
-__all__ = ["LOADS", "ArrayParams"]
+__all__ = ["LOADS", "SPARSE", "ArrayParams"]
+
+#: Dataflows whose cells can pick the activations of sparse weights.
+SPARSE = ("broadcast", "cube", "tree")
 
 #: How many beats bring a tile of what stays.
 LOADS = ("row", "tile")
@@ -51,6 +56,7 @@ class ArrayParams:
     act_scale: str | None = None  #: Format of the scales of a row's groups.
     zero_point: bool = False  #: Whether the weights of each group have a zero point.
     sum: str | None = None  #: How groups are added: not (``int``), ``exact`` or ``fp32-seq``.
+    sparsity: str | None = None  #: ``N:M``, weights kept of each M, for ``--arch nm``.
 
     def __post_init__(self) -> None:
         if self.dataflow not in NAMES:
@@ -64,7 +70,9 @@ class ArrayParams:
             if getattr(self, name) not in allowed:
                 text = ", ".join(allowed)
                 raise ValueError(f"{name} must be one of {text}, not {getattr(self, name)!r}")
-        if self.arch != "auto" and "accumulate" not in architecture(self.arch).cores:
+        if self.arch == "nm" or self.sparsity is not None:
+            self._check_sparsity()
+        elif self.arch != "auto" and "accumulate" not in architecture(self.arch).cores:
             raise ValueError(self._wrong_cell(self.arch))
         _ = self.cell
         if self.zero is None:
@@ -103,6 +111,30 @@ class ArrayParams:
                 f"pipeline must be 0 with dataflow {self.dataflow}, not {self.pipeline}"
             )
 
+    def _check_sparsity(self) -> None:
+        """Hold what comes with N:M weights to what there is."""
+        if self.arch != "nm":
+            raise ValueError(
+                f"sparsity must not be given with arch {self.arch}, but is {self.sparsity!r}; "
+                "nm takes it"
+            )
+        n, _ = ratio(self.sparsity)
+        if self.dataflow not in SPARSE:
+            raise ValueError(
+                f"dataflow must be one of {', '.join(SPARSE)} with arch nm, not {self.dataflow!r}"
+            )
+        if self.lanes % n:
+            raise ValueError(
+                f"lanes must be a multiple of {n} with sparsity {self.sparsity}, not {self.lanes}"
+            )
+        if 0 not in values_of(self.cell.weight_format):
+            raise ValueError(
+                "format must be one with a zero with arch nm, to fill up blocks, "
+                f"not {self.cell.weight_format.name!r}"
+            )
+        if self.zero_point:
+            raise ValueError("zero_point must not be given with arch nm")
+
     def _check_group(self) -> None:
         """Hold the scales of groups to what there is."""
         if self.group is None:
@@ -113,8 +145,10 @@ class ArrayParams:
                 f"group must not be given with dataflow {self.dataflow}, but is {self.group}; "
                 "broadcast, cube, os and tree take it"
             )
-        if not isinstance(self.group, int) or self.group < 1 or self.group % self.lanes:
-            raise ValueError(f"group must be a multiple of lanes, {self.lanes}, not {self.group}")
+        depth = self.products
+        if not isinstance(self.group, int) or self.group < 1 or self.group % depth:
+            what = "lanes" if self.sparse is None else "the activations of a step"
+            raise ValueError(f"group must be a multiple of {what}, {depth}, not {self.group}")
         _ = self.groups
         if self.zero_point and self.cell.weight_format.lam:
             raise ValueError(
@@ -140,7 +174,7 @@ class ArrayParams:
             format=self.format,
             bits=self.bits,
             act=self.act,
-            arch=self.arch,
+            arch="auto" if self.arch == "nm" else self.arch,
             lanes=self.lanes,
             max_k=max(min(self.max_k, self.group or self.max_k), self.lanes),
             acc_bits=self.acc_bits,
@@ -183,19 +217,37 @@ class ArrayParams:
                 act_lanes=(stays if self.swapped else streams) // act,
                 **finite,
             )
+        sparse = self.sparse
+        if sparse is not None:
+            finite = {"sparse": sparse}
+            if sparse.passes > 1:
+                finite |= {"planes": sparse.m, "planes_per_beat": sparse.n}
         shape = Shape(
             rows=self.rows,
             columns=self.columns,
-            depth=self.lanes,
+            depth=self.products,
             lane_bits=act,
             zero=self.zero,
-            wgt_bits=self.columns * self.lanes * weight,
+            wgt_bits=self.columns * self.lanes * (sparse.word if sparse else weight),
             acc_bits=self.cell.acc_width,
             max_k=self.max_k,
             nan=self.cell.has_nan,
             **finite,
         )
         return self.epilogue.framed(shape)
+
+    @cached_property
+    def sparse(self) -> SparseWeights | None:
+        """How weights are stored, None if all of them are."""
+        if self.arch != "nm":
+            return None
+        zero = values_of(self.cell.weight_format).index(0)
+        return sparse_weights(self.cell, self.sparsity, zero)
+
+    @property
+    def products(self) -> int:
+        """Activations of a row and step: more than lanes where weights pick some of them."""
+        return self.sparse.depth if self.sparse else self.lanes
 
     @cached_property
     def groups(self) -> Groups | None:
@@ -267,6 +319,9 @@ class ArrayParams:
     def new_cell(self) -> Any:
         """Return a new cell of the array."""
         cell: Any = self.cell.architecture.build(self.cell)
+        if self.sparse is not None:
+            cell._MustUse__used = True
+            cell = SparseCell(self.cell, self.sparse)
         cell._MustUse__used = True
         return cell
 
@@ -300,7 +355,10 @@ class ArrayParams:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the output should know of choices that were made."""
-        return self.cell.notes
+        notes = self.cell.notes
+        if self.sparse:
+            notes = tuple(n.replace("--arch auto:", "--arch nm: products by") for n in notes)
+        return notes
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -308,6 +366,8 @@ class ArrayParams:
         cell = self.cell.resolved
         chosen = dataclasses.asdict(self)
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
+        if self.sparse:
+            chosen["arch"] = self.arch
         if self.flow.stationary:
             chosen["depth"] = self.batch
             chosen["load"] = self.load or "row"

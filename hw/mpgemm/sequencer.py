@@ -11,6 +11,7 @@ from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.axi.axis import axis
 from hw.mpgemm.shape import Shape
+from hw.mpgemm.sparse import SparseColumn
 from hw.spec.gemm import JOB, JOB_BITS, error_code
 
 __all__ = ["Sequencer", "group_signature", "job_of", "judged", "masked", "tile_signature"]
@@ -24,18 +25,18 @@ def job_of(word: Value) -> dict[str, Value]:
 def tile_signature(shape: Shape) -> stream.Signature:
     """Return the stream that tells the writer, tile by tile, what to make of the core's rows.
 
-    ``error``, where not 0, stands for no tile: the job ends with that code.
+    ``error``, where not 0, stands for no tile: the job ends with that code. ``bad``, where weights
+    are sparse, has the columns of which some were not stored as they must be.
     """
-    return stream.Signature(
-        data.StructLayout(
-            {
-                "rows": range(shape.rows + 1),
-                "columns": range(shape.columns + 1),
-                "last": 1,
-                "error": 4,
-            }
-        )
-    )
+    layout: dict[str, Any] = {
+        "rows": range(shape.rows + 1),
+        "columns": range(shape.columns + 1),
+        "last": 1,
+        "error": 4,
+    }
+    if shape.sparse:
+        layout["bad"] = shape.columns
+    return stream.Signature(data.StructLayout(layout))
 
 
 def group_signature(shape: Shape, sa_bits: int = 0) -> stream.Signature:
@@ -90,7 +91,7 @@ class Sequencer(wiring.Component):
             "first": 1,
             "last": 1,
         }
-        if shape.beats > 1:
+        if shape.beats > 1 and not shape.sparse:
             step |= {"low": 1, "high": 1}
         if shape.marked:
             step["there"] = shape.depth
@@ -159,14 +160,14 @@ class Sequencer(wiring.Component):
 
         m.d.comb += [
             step.payload.act.eq(masked(m, shape, "act", act.payload.tdata, left_k, shape.depth)),
-            step.payload.wgt.eq(masked(m, shape, "wgt", wgt.payload.tdata, left_k, shape.depth)),
+            step.payload.wgt.eq(self._weights(m, left_k)),
             step.payload.first.eq(first & low),
             step.payload.last.eq(closes_group),
             tile.payload.rows.eq(Mux(closes_m, left_m, shape.rows)),
             tile.payload.columns.eq(Mux(closes_n, left_n, shape.columns)),
             tile.payload.last.eq(closes_job),
         ]
-        if shape.beats > 1:
+        if shape.beats > 1 and not shape.sparse:
             m.d.comb += [step.payload.low.eq(low), step.payload.high.eq(high)]
         if shape.marked:
             there = [left_k > lane for lane in range(shape.depth)]
@@ -204,6 +205,8 @@ class Sequencer(wiring.Component):
                 ]
                 if shape.beats > 1:
                     m.d.sync += self._beats_of(job)
+                if shape.sparse:
+                    m.d.sync += self._bad.eq(0)
                 with m.If(self.job.valid):
                     with m.If(wrong.any()):
                         m.next = "DROP"
@@ -225,6 +228,11 @@ class Sequencer(wiring.Component):
                     ]
                 else:
                     m.d.comb += tile.valid.eq(beside & tells)
+                if shape.sparse:
+                    marks = wire(m, self._bad | self._bad_now, "bad_tile")
+                    m.d.comb += tile.payload.bad.eq(marks)
+                    with m.If(taken):
+                        m.d.sync += self._bad.eq(marks & (~tells).replicate(shape.columns))
                 with m.If(taken & loads):
                     m.d.sync += books.eq(books - 1)
                 with m.If(taken & closes_tile):
@@ -273,6 +281,30 @@ class Sequencer(wiring.Component):
             m.d.sync += left.eq(Mux(high, self._size, left - 1))
         return low, high
 
+    def _weights(self, m: Module, left_k: Value) -> Value:
+        """Return the weights of the step, past what judges them where they are sparse."""
+        weights, wgt = self.shape.sparse, self.wgt.payload.tdata
+        if weights is None:
+            return masked(m, self.shape, "wgt", wgt, left_k, self.shape.depth)
+        self._bad = Signal(self.shape.columns, name="bad")
+        self._bad_now = Signal(self.shape.columns, name="bad_now")
+        bits, place = weights.index_bits, left_k[weights.index_bits :]
+        full = [Mux(place > block, weights.m, Mux(place == block, left_k[:bits], 0))[: bits + 1]
+                for block in range(weights.blocks)]  # fmt: skip
+        left = wire(m, Cat(*full), "left_blocks")
+        picks = []
+        for c in range(self.shape.columns):
+            m.submodules[f"sparse{c}"] = column = SparseColumn(weights)
+            m.d.comb += [
+                column.w.eq(wgt.word_select(c, len(column.w))),
+                column.left.eq(left),
+                self._bad_now[c].eq(column.bad),
+            ]
+            if weights.passes > 1:
+                m.d.comb += [column.dense.eq(self._size.any()), column.turn.eq(~self._left)]
+            picks.append(column.picks)
+        return Cat(*picks)
+
     def _group_full(self, m: Module) -> Value:
         """Return whether this step is the last for which its group has room."""
         steps = self.shape.group_steps
@@ -289,6 +321,9 @@ class Sequencer(wiring.Component):
     def _beats_of(self, job: dict[str, Value]) -> list[Any]:
         """Return what sets the beats of a step for the planes that the job asks for."""
         shape = self.shape
+        if shape.sparse:
+            less = (shape.beats - 1) & job["bits"].any().replicate(len(self._size))
+            return [self._size.eq(less), self._left.eq(less)]
         planes = Mux(job["bits"].any(), job["bits"], shape.planes)
         less = ((planes - 1) // shape.planes_per_beat)[: len(self._size)]
         return [self._size.eq(less), self._left.eq(less)]
@@ -300,6 +335,8 @@ def judged(shape: Shape, job: dict[str, Value]) -> Value:
     odd = job["reserved"].any() | (job["bits"] > most)
     if shape.planes_whole and shape.beats > 1:
         odd |= lookup([int(n % shape.planes_per_beat > 0) for n in range(16)], job["bits"])
+    if shape.sparse and most:
+        odd = job["reserved"].any() | job["bits"].any() & (job["bits"] != most)
     zero = ~job["m"].any() | ~job["n"].any() | ~job["k"].any()
     deep = job["k"] > shape.max_k if shape.max_k < (1 << 16) - 1 else Const(0, 1)
     codes = [error_code(n) for n in ("zero size", "k above max_k", "unsupported mode")]

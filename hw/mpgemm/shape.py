@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from hw.mpgemm.sparse import SparseWeights
+
 __all__ = ["Shape"]
 
 
@@ -31,11 +33,17 @@ class Shape:
     marked: bool = False  #: Whether steps say which lanes are beyond K.
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
     scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
+    sparse: SparseWeights | None = None  #: How weights are stored, if not all of them are.
 
     @property
     def act_bits(self) -> int:
         """Bits of one beat of activations."""
         return (self.act_lanes or self.rows * self.depth) * self.lane_bits
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a column of a result can be marked."""
+        return self.nan or self.sparse is not None
 
     @property
     def scaled(self) -> bool:

@@ -25,7 +25,7 @@ def row_signature(shape: Shape) -> stream.Signature:
 
 def out_signature(shape: Shape) -> stream.Signature:
     """Return the stream of results: a beat is a row of a tile, ``tuser`` the error and the NaNs."""
-    user = 4 + (shape.columns if shape.nan else 0)
+    user = 4 + (shape.columns if shape.flagged else 0)
     return axis(shape.columns * shape.out_bits, keep=True, user=user)
 
 
@@ -84,8 +84,10 @@ class Writer(wiring.Component):
             padding = acc[-1].replicate(shape.out_bits - shape.acc_bits)
             words.append(Cat(acc, padding) & there.replicate(shape.out_bits))
             keeps.append(there.replicate(shape.out_bits // 8))
-            if shape.nan:
-                nans.append(row.payload.nan[column] & there)
+            if shape.flagged:
+                marks = [row.payload.nan[column]] if shape.nan else []
+                marks += [tile.bad[column]] if shape.sparse else []
+                nans.append((marks[0] | marks[1] if marks[1:] else marks[0]) & there)
         error = tile.error & fails.replicate(4)
         m.d.comb += [
             out.payload.tdata.eq(Cat(*words)),

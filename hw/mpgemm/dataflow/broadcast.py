@@ -8,9 +8,10 @@ from hw.mpgemm.dataflow import Dataflow
 
 
 def _check(params: ArrayParams) -> None:
-    if params.lanes != 1:
+    lanes = params.sparse.n if params.sparse else 1
+    if params.lanes != lanes:
         raise ValueError(
-            f"lanes must be 1 with dataflow broadcast, not {params.lanes}; cube takes more"
+            f"lanes must be {lanes} with dataflow broadcast, not {params.lanes}; cube takes more"
         )
 
 

@@ -8,6 +8,8 @@ from gen.unit import discover
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.dataflow import NAMES
 
+SPARSE = {"dataflow": "cube", "arch": "nm", "sparsity": "2:4", "lanes": 2}
+
 REFUSED = {
     "dataflow must be one of broadcast, cube, is, os, tree, ws, not 'rs'": {"dataflow": "rs"},
     "rows must be an integer from 1 to 256, not 0": {"rows": 0},
@@ -30,6 +32,31 @@ REFUSED = {
         "depth": 8,
     },
     "depth must be an integer from 1 to 65535, not 0": {"dataflow": "ws", "depth": 0},
+    "sparsity must not be given with arch auto, but is '2:4'; nm takes it": {"sparsity": "2:4"},
+    "sparsity must be N:M with arch nm, M 2, 4, 8 or 16 and N below M, such as 2:4, not None": {
+        "arch": "nm"
+    },
+    "dataflow must be one of broadcast, cube, tree with arch nm, not 'os'": {
+        **SPARSE,
+        "dataflow": "os",
+    },
+    "lanes must be a multiple of 2 with sparsity 2:4, not 3": {**SPARSE, "lanes": 3},
+    "lanes must be 2 with dataflow broadcast, not 4; cube takes more": {
+        **SPARSE,
+        "dataflow": "broadcast",
+        "lanes": 4,
+    },
+    "format must be one with a zero with arch nm, to fill up blocks, not 'bipolar2'": {
+        **SPARSE,
+        "format": "bipolar2",
+    },
+    "zero_point must not be given with arch nm": {
+        **SPARSE,
+        "group": 4,
+        "scale": "fp16",
+        "zero_point": True,
+    },
+    "group must be a multiple of the activations of a step, 4, not 6": {**SPARSE, "group": 6},
 }
 
 
@@ -63,3 +90,13 @@ def test_beats_and_results():
     assert (shape.act_bits, shape.wgt_bits, shape.out_bits) == (3 * 7 * 8, 5 * 7 * 4, 32)
     shape = ArrayParams(dataflow="is", format="int4", rows=3, columns=5, lanes=7).shape
     assert (shape.act_bits, shape.wgt_bits) == (5 * 7 * 8, 3 * 7 * 4)
+
+
+def test_beats_of_sparse_weights():
+    shape = ArrayParams(format="int4", rows=3, columns=5, **{**SPARSE, "lanes": 6}).shape
+    assert (shape.depth, shape.act_bits, shape.wgt_bits) == (12, 3 * 12 * 8, 5 * 6 * (4 + 2))
+    assert (shape.beats, shape.flagged) == (2, True)
+    # Neither 16, which the descriptor has no room for, nor a ratio that is no whole number.
+    for sparsity, lanes in (("2:16", 2), ("3:4", 3)):
+        params = ArrayParams(**{**SPARSE, "sparsity": sparsity, "lanes": lanes})
+        assert params.shape.beats == 1
