@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit, menu
 from hw.mpgemm.array import build
-from hw.mpgemm.array_params import LOADS, ArrayParams
+from hw.mpgemm.array_params import LOADS, SKEWS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
 from hw.mpgemm.groups import GROUP_SUMS
 from hw.pe.params import ARCHS, TARGETS
@@ -45,10 +45,19 @@ UNIT = Unit(
         "scale": "format of the scales of a column's groups (e8m0, ue4m3, ue5m3, fp16, bf16, int8)",
         "act_scale": "format of the scales of a row's groups",
         "zero_point": "each column's group has a zero point, an int8 taken from its weights",
+        "skew": "what delays the operands of os, ws and is at the edges: regs, triangles of "
+        "registers; addr, small memories read at delayed addresses",
         "sparsity": "N:M with arch nm: N of every M weights are stored, each with an index",
         "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "
         "without scale, exact for int8, else fp32-seq)",
     },
-    choices={"dataflow": NAMES, "arch": ARCHS, "target": TARGETS, "sum": GROUP_SUMS, "load": LOADS},
+    choices={
+        "dataflow": NAMES,
+        "arch": ARCHS,
+        "target": TARGETS,
+        "sum": GROUP_SUMS,
+        "load": LOADS,
+        "skew": SKEWS,
+    },
     cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),
 )

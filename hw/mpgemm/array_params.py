@@ -20,10 +20,16 @@ from hw.pe.params import ARCHS, TARGETS, PEParams
 from hw.pe.values import values_of
 from hw.spec.formats import Format
 
-__all__ = ["LOADS", "SPARSE", "ArrayParams"]
+__all__ = ["LOADS", "SKEWS", "SPARSE", "SYSTOLIC", "ArrayParams"]
 
 #: Dataflows whose cells can pick the activations of sparse weights.
 SPARSE = ("broadcast", "cube", "tree")
+
+#: Dataflows whose operands walk from cell to cell.
+SYSTOLIC = ("is", "os", "ws")
+
+#: What delays these at the edges: registers, or memories read at delayed addresses.
+SKEWS = ("regs", "addr")
 
 #: How many beats bring a tile of what stays.
 LOADS = ("row", "tile")
@@ -57,6 +63,7 @@ class ArrayParams:
     zero_point: bool = False  #: Whether the weights of each group have a zero point.
     sum: str | None = None  #: How groups are added: not (``int``), ``exact`` or ``fp32-seq``.
     sparsity: str | None = None  #: ``N:M``, weights kept of each M, for ``--arch nm``.
+    skew: str = "regs"  #: What delays the operands of ``os``, ``ws`` and ``is`` at the edges.
 
     def __post_init__(self) -> None:
         if self.dataflow not in NAMES:
@@ -94,6 +101,13 @@ class ArrayParams:
             )
         if self.depth is not None and not 1 <= self.depth <= 65535:
             raise ValueError(f"depth must be an integer from 1 to 65535, not {self.depth!r}")
+        if self.skew not in SKEWS:
+            raise ValueError(f"skew must be one of {', '.join(SKEWS)}, not {self.skew!r}")
+        if self.skew != "regs" and self.dataflow not in SYSTOLIC:
+            raise ValueError(
+                f"skew must not be given with dataflow {self.dataflow}, but is {self.skew}; "
+                f"{', '.join(SYSTOLIC)} take it"
+            )
         self.flow.check(self)
 
     def _check_cell(self) -> None:

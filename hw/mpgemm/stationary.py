@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Systolic array in which one operand stays: the other walks right, sums walk down."""
 
+from functools import partial
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
@@ -55,6 +56,8 @@ class StationaryRow(Cell):
         side = "kept_a" if params.swapped else "kept_w"
         dot = params.new_dot()
         kind = "tile" if params.loads_tiles else "stationary"
+        if params.loads_tiles and params.skew == "addr":
+            kind = "tile_addr"
         self.label = f"{kind}{params.columns}_{side}_s{params.partial_bits}_{dot.label}"
         super().__init__(
             {
@@ -78,9 +81,8 @@ class StationaryRow(Cell):
         m.d.comb += self.sums_down.eq(down)
         all_kept: Value = self.kept
         if params.loads_tiles:
-            all_kept = skewed(
-                m, self.moving, all_kept, params.columns, falling=False, name="kept_skew"
-            )
+            skew = partial(skewed, m, self.moving, skew=params.skew)
+            all_kept = skew(all_kept, params.columns, falling=False, name="kept_skew")
             all_kept = wire(m, all_kept, "all_kept")
         for c in range(params.columns):
             kept = []
@@ -150,8 +152,9 @@ class Stationary(wiring.Component):
         rows = self._loads(m, moving)
         width = params.lanes * params.fed_format.bits
         words = [Cat(feed.data.word_select(r, width), feed.bank) for r in range(params.rows)]
+        skew = partial(skewed, m, moving, skew=params.skew)
         fed = wire(m, Cat(*words), "fed_rows")
-        fed = wire(m, skewed(m, moving, fed, params.rows, falling=False, name="fed_skew"), "fed")
+        fed = wire(m, skew(fed, params.rows, falling=False, name="fed_skew"), "fed")
         sums: Value = Cat()
         for r in range(params.rows):
             m.submodules[f"row{r}"] = row = StationaryRow(params)
@@ -162,7 +165,7 @@ class Stationary(wiring.Component):
                 row.sums.eq(sums),
             ]
             sums = row.sums_down
-        level = skewed(m, moving, sums, params.columns, falling=True, name="sum_skew")
+        level = skew(sums, params.columns, falling=True, name="sum_skew")
         level = wire(m, level, "partials")
 
         flags: Value = Cat(self.feed.valid, feed.start, feed.first, feed.last)
@@ -186,9 +189,10 @@ class Stationary(wiring.Component):
     def _loads(self, m: Module, moving: Value) -> list[Value]:
         """Return, for each row of cells, the codes to keep and in which of the banks."""
         params, load = self.params, self.load.payload
+        skew = partial(skewed, m, moving, skew=params.skew)
         lanes = params.lanes * params.kept_format.bits
         if not params.loads_tiles:
-            kept = skewed(m, moving, load.data, params.columns, falling=False, name="kept_skew")
+            kept = skew(load.data, params.columns, falling=False, name="kept_skew")
             kept = wire(m, kept, "kept")
             here = [self.load.valid & (load.row == r) for r in range(params.rows)]
             return [Cat(kept, taken & ~load.bank, taken & load.bank) for taken in here]
@@ -199,7 +203,7 @@ class Stationary(wiring.Component):
             words.append(Cat(*(load.data.word_select(place, lanes) for place in places), banks))
         width = params.columns * lanes + 2
         word = wire(m, Cat(*words), "tile")
-        word = skewed(m, moving, word, params.rows, falling=False, name="tile_skew", init=True)
+        word = skew(word, params.rows, falling=False, name="tile_skew", init=True)
         word = wire(m, word, "tile_rows")
         return [word.word_select(r, width) for r in range(params.rows)]
 

@@ -2,10 +2,12 @@
 """Output-stationary systolic array: operands walk from cell to cell, sums stay."""
 
 import math
+from functools import partial
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.wires import wire
@@ -14,7 +16,7 @@ from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.broadcast import step_signature
 from hw.mpgemm.writer import row_signature
 
-__all__ = ["SystolicOS", "SystolicRow", "skewed"]
+__all__ = ["SystolicOS", "SystolicRow", "addressed", "skewed"]
 
 _FLAGS = 3  # valid, first, last
 
@@ -28,12 +30,16 @@ def skewed(
     falling: bool,
     name: str,
     init: bool = False,
+    skew: str = "regs",
 ) -> Value:
     """Return ``word`` with its part ``i`` delayed by ``i`` moves, or by ``parts - 1 - i``.
 
-    ``falling`` asks for the latter, which undoes the former. One register for each move, cleared by
-    a reset if ``init``.
+    ``falling`` asks for the latter, which undoes the former. With ``skew`` regs there is a register
+    for each move, cleared by a reset if ``init``; with addr a memory for each part, see
+    :func:`addressed`.
     """
+    if skew == "addr":
+        return addressed(m, moving, word, parts, falling=falling, name=name)
     width = len(word) // parts
     pieces: list[Value] = [word.word_select(i, width) for i in range(parts)]
     if falling:
@@ -43,6 +49,51 @@ def skewed(
         with m.If(moving):
             m.d.sync += held.eq(Cat(*pieces[stage:]))
         pieces[stage:] = [held.word_select(i, width) for i in range(parts - stage)]
+    if falling:
+        pieces.reverse()
+    return Cat(*pieces)
+
+
+def addressed(
+    m: Module, moving: Value, word: Value, parts: int, *, falling: bool, name: str
+) -> Value:
+    """Return what :func:`skewed` does, out of a memory for each part.
+
+    One counter says where all of them are written; the address at which part ``i`` is read is that
+    of ``i`` moves before. Nothing is cleared by a reset: what stood in the memories leaves them
+    ahead of all that comes after it, as waves do not overtake each other.
+    """
+    width = len(word) // parts
+    pieces: list[Value] = [word.word_select(i, width) for i in range(parts)]
+    if falling:
+        pieces.reverse()
+    place = Signal(range(max(2, parts - 1)), name=f"{name}_place")
+    with m.If(moving):
+        m.d.sync += place.eq(place + 1)
+    before = place
+    for delay in range(1, parts):
+        read_place = Signal(len(place), name=f"{name}_read{delay}")
+        with m.If(moving):
+            m.d.sync += read_place.eq(before)
+        before = read_place
+        # The low bits of the addresses are a counter too, long enough for this delay.
+        bits = (delay - 1).bit_length()
+        if not bits:
+            held = Signal(width, reset_less=True, name=f"{name}{delay}")
+            with m.If(moving):
+                m.d.sync += held.eq(pieces[delay])
+            pieces[delay] = held
+            continue
+        memory = Memory(shape=width, depth=1 << bits, init=[])
+        m.submodules[f"{name}{delay}"] = memory
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.d.comb += [
+            write.addr.eq(place),
+            write.data.eq(pieces[delay]),
+            write.en.eq(moving),
+            read.addr.eq(read_place),
+        ]
+        pieces[delay] = read.data
     if falling:
         pieces.reverse()
     return Cat(*pieces)
@@ -173,9 +224,10 @@ class SystolicOS(wiring.Component):
             with m.Elif(pause.any()):
                 m.d.sync += pause.eq(pause - 1)
 
-        acts = skewed(m, moving, step.act, params.rows, falling=False, name="act_skew")
+        skew = partial(skewed, m, moving, skew=params.skew)
+        acts = skew(step.act, params.rows, falling=False, name="act_skew")
         acts = wire(m, acts, "acts")
-        wgts = skewed(m, moving, step.wgt, params.columns, falling=False, name="wgt_skew")
+        wgts = skew(step.wgt, params.columns, falling=False, name="wgt_skew")
         wgt: Value = wire(m, wgts, "wgts")
         flags: Value = Cat(taken, step.first, step.last)
         sums, shows = [], []
@@ -196,7 +248,7 @@ class SystolicOS(wiring.Component):
         split = [params.split(out.word_select(c, params.sum_bits)) for c in range(params.columns)]
         whole = Cat(Cat(acc, nan) if shape.nan else acc for acc, nan in split)
         whole = wire(m, whole, "resolved")
-        level = skewed(m, moving, whole, params.columns, falling=True, name="out_skew")
+        level = skew(whole, params.columns, falling=True, name="out_skew")
         each = [level.word_select(c, len(whole) // params.columns) for c in range(params.columns)]
         accs = Cat(word[: shape.acc_bits] for word in each)
         m.d.comb += Value.cast(self.o.payload.acc).eq(accs)

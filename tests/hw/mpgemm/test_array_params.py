@@ -32,6 +32,11 @@ REFUSED = {
         "depth": 8,
     },
     "depth must be an integer from 1 to 65535, not 0": {"dataflow": "ws", "depth": 0},
+    "skew must be one of regs, addr, not 'ram'": {"dataflow": "os", "skew": "ram"},
+    "skew must not be given with dataflow cube, but is addr; is, os, ws take it": {
+        "dataflow": "cube",
+        "skew": "addr",
+    },
     "sparsity must not be given with arch auto, but is '2:4'; nm takes it": {"sparsity": "2:4"},
     "sparsity must be N:M with arch nm, M 2, 4, 8 or 16 and N below M, such as 2:4, not None": {
         "arch": "nm"
