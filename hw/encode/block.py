@@ -29,7 +29,7 @@ class BlockQuantizeParams:
     block: str = "mxfp4"  #: One of :data:`BLOCKS`.
     source: str | None = None  #: fp16 (default), bf16 or fp32.
     size: int | None = None  #: Elements of a block; by default that of the format.
-    scale_rule: str | None = None  #: How the scale is chosen; ``floor``, ``ceil`` or ``rne``.
+    scale_rule: str | None = None  #: How the scale is chosen; by default the format's own way.
     rounding: str | None = None  #: A name of :data:`hw.spec.rounding.ROUNDINGS`; ``rne``.
     tensor_scale: bool = False
 
@@ -44,6 +44,8 @@ class BlockQuantizeParams:
             raise ValueError(f"size must be an integer from 1 to 1024, not {self.size!r}")
         if self.block in _POWER:
             self._one_of("scale_rule", mx.RULES)
+        elif self.block == "nvfp4":
+            self._one_of("scale_rule", nvfp4.RULES)
         else:
             self._refuse("scale_rule", None)
         if self.block != "nvfp4":
@@ -170,7 +172,7 @@ class Block(Cell):
             q, s = mx.power_block(m, block, source, name, rule, rounding, codes)
         else:
             tensor = self.g if self.params.tensor_scale else None
-            q, s = nvfp4.nvfp4_block(m, source, name, rounding, codes, tensor)
+            q, s = nvfp4.nvfp4_block(m, source, name, rounding, codes, tensor, chosen["scale_rule"])
         m.d.comb += [self.q.eq(Cat(*q)), self.s.eq(s)]
         return m
 

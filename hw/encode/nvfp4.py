@@ -15,12 +15,16 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.wires import wire
 from hw.cell import Cell
 from hw.encode import minifloat
+from hw.encode.four_over_six import Lesser
 from hw.encode.mx import largest
 from hw.encode.shift import normalize
 from hw.encode.source import FloatSource
 from hw.spec.formats import FloatFormat, parse
 
-__all__ = ["Element", "nvfp4_block"]
+__all__ = ["RULES", "Element", "nvfp4_block"]
+
+#: How the scale is chosen: the largest magnitude over 6, or over 6 or 4 by the squared error.
+RULES = ("amax", "4over6")
 
 SCALE = parse("ue4m3")
 assert isinstance(SCALE, FloatFormat)
@@ -68,11 +72,11 @@ def _quotient(m: Module, numerator: Value, divisor: Value) -> tuple[Value, Value
     return Cat(*bits), rest.any()
 
 
-def _scale(m: Module, amax: _Float, tensor: _Float | None) -> Value:
-    """Return the code of ``amax / 6``, over the tensor's scale, not 0."""
+def _scale(m: Module, amax: _Float, tensor: _Float | None, largest: int = 6) -> Value:
+    """Return the code of ``amax / largest``, 6 or 4, over the tensor's scale, not 0."""
     assert isinstance(SCALE, FloatFormat)
     factor: Value = Const(1, 1) if tensor is None else tensor.significand
-    divisor = wire(m, (factor * 3)[: len(factor) + 2], "divisor")  # from 1.5 to 3
+    divisor = wire(m, (factor * (largest // 2))[: len(factor) + 2], "divisor")  # from 1 to 3
     places = max(len(amax.significand) - 1, len(divisor) - 2)
     above = amax.significand << (places + 1 - len(amax.significand))
     below = divisor << (places + 2 - len(divisor))
@@ -197,20 +201,42 @@ def nvfp4_block(
     rounding: str,
     codes: list[Value],
     tensor: Value | None = None,
+    rule: str | None = None,
 ) -> tuple[list[Value], Value]:
     """Return the element codes and the scale of one block of source codes.
 
-    ``tensor`` is the fp32 code of the tensor's scale, which must be positive and finite.
+    ``rule`` is one of :data:`RULES`, by default the first. ``tensor`` is the fp32 code of the tensor's scale, which must be positive and finite.
     """
     size = wire(m, largest(m, [code[:-1] for code in codes]), "amax")
     bad = wire(m, size[source.man_bits :].all(), "bad")
     dead = wire(m, bad | ~size.any(), "dead")
     factor = None if tensor is None else _unpacked(m, _TENSOR, tensor[:-1])
-    scale = _scale(m, _unpacked(m, source, size), factor)
-    points = wire(m, Cat(*_points(m, source, scale, factor, rounding)), "points")
-    result: list[Value] = []
-    for number, x in enumerate(codes):
-        m.submodules[f"element{number}"] = cell = Element(source, name, rounding)
-        m.d.comb += [cell.x.eq(x), cell.points.eq(points), cell.dead.eq(dead)]
-        result.append(cell.q)
+    amax = _unpacked(m, source, size)
+    tried: list[tuple[list[Value], Value]] = []
+    for top in (6, 4) if rule == "4over6" else (6,):
+        scale = _scale(m, amax, factor, top)
+        points = wire(m, Cat(*_points(m, source, scale, factor, rounding)), "points")
+        result: list[Value] = []
+        for number, x in enumerate(codes):
+            cell = Element(source, name, rounding)
+            m.submodules[f"element{number}" + ("" if top == 6 else "_of_4")] = cell
+            m.d.comb += [cell.x.eq(x), cell.points.eq(points), cell.dead.eq(dead)]
+            result.append(cell.q)
+        tried.append((result, scale))
+    (result, scale), *others = tried
+    for other, lower in others:
+        bits = (len(factor.significand), len(factor.exponent)) if factor else None
+        m.submodules.lesser = lesser = Lesser(source, name, len(codes), bits)
+        m.d.comb += [
+            lesser.x.eq(Cat(*codes)),
+            lesser.scale6.eq(scale),
+            lesser.scale4.eq(lower),
+            lesser.q6.eq(Cat(*result)),
+            lesser.q4.eq(Cat(*other)),
+        ]
+        if factor:
+            m.d.comb += lesser.significand.eq(factor.significand)
+            m.d.comb += lesser.exponent.eq(factor.exponent)
+        result = [Mux(lesser.second, b, a)[:4] for a, b in zip(result, other, strict=True)]
+        scale = Mux(lesser.second, lower, scale)
     return result, Mux(bad, 0x7F, scale)[:8]

@@ -82,13 +82,16 @@ def test_nvfp4(tmp_path):
     cells = [
         {"block": "nvfp4", "source": "fp16", "size": 2, "rounding": r} for r in ("rne", "ties-down")
     ]
+    cells.append({"block": "nvfp4", "source": "fp16", "size": 2, "scale_rule": "4over6"})
     assert block_differences(cells, blocks("fp16", 2, 5), tmp_path) == []
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("source", ["fp16", "bf16", "fp32"])
 def test_nvfp4_crossed(source, tmp_path):
-    cells = [{"block": "nvfp4", "source": source, "size": 3, "rounding": r} for r in ROUNDINGS]
+    cells: list[dict[str, Any]] = [{"rounding": rounding} for rounding in ROUNDINGS]
+    cells += [{"rounding": rounding, "scale_rule": "4over6"} for rounding in ("rne", "rtz")]
+    cells = [{"block": "nvfp4", "source": source, "size": 3, **cell} for cell in cells]
     assert block_differences(cells, blocks(source, 3, 6), tmp_path) == []
 
 
@@ -105,7 +108,8 @@ def test_nvfp4_with_a_tensor_scale(source, tmp_path):
     tensor = np.where(np.arange(count) % 4, close, exponents) << 23
     tensor |= np.where(np.arange(count) % 2, few, rng.integers(0, 1 << 23, count))
     tensor[:4] = 1, 0x7F7FFFFF, 0x007FFFFF, 0x3F800000
-    cells = [{"block": "nvfp4", "source": source, "size": 2, "tensor_scale": True}]
+    cell = {"block": "nvfp4", "source": source, "size": 2, "tensor_scale": True}
+    cells = [cell, {**cell, "scale_rule": "4over6"}]
     if source == "fp16":
         codes[:, 1] = beside_thresholds(codes, tensor)
     assert block_differences(cells, codes, tmp_path, tensor) == []
@@ -150,6 +154,7 @@ CASES: dict[str, dict[str, Any]] = {
     "mxfp8": {"block": "mxfp8_e4m3", "size": 4, "source": "fp32", "scale_rule": "ceil"},
     "bfp": {"block": "bfp4"},
     "nvfp4": {"block": "nvfp4", "size": 3, "tensor_scale": True},
+    "4over6": {"block": "nvfp4", "size": 3, "scale_rule": "4over6"},
     "olive": {"block": "olive4", "size": 4},
     "bitmod4": {"block": "bitmod4", "size": 4, "source": "int8"},
     "bitmod3": {"block": "bitmod3", "size": 12},
@@ -187,7 +192,11 @@ def test_default_sizes():
         ({"rounding": "up"}, "rounding must be one of rne, .* with block mxfp4, not 'up'"),
         ({"source": "int8"}, "source must be one of fp16, bf16, fp32 with .*, not 'int8'"),
         ({"tensor_scale": True}, "tensor_scale must not be given with block mxfp4"),
-        ({"block": "nvfp4", "scale_rule": "ceil"}, "scale_rule must not be given with block nvfp4"),
+        (
+            {"block": "nvfp4", "scale_rule": "ceil"},
+            "scale_rule must be one of amax, 4over6 with .*",
+        ),
+        ({"block": "olive4", "scale_rule": "ceil"}, "scale_rule must not be given with block oli"),
         ({"block": "olive4", "size": 3}, "size must be even with block olive4, not 3"),
         ({"block": "olive8", "source": "int8"}, "source must be int9 to int64 with .*, not 'int8'"),
         ({"block": "bitmod3", "source": "fp16"}, "source must be int2 to int64 with .* 'fp16'"),
