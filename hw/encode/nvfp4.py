@@ -205,7 +205,8 @@ def nvfp4_block(
 ) -> tuple[list[Value], Value]:
     """Return the element codes and the scale of one block of source codes.
 
-    ``rule`` is one of :data:`RULES`, by default the first. ``tensor`` is the fp32 code of the tensor's scale, which must be positive and finite.
+    ``rule`` is one of :data:`RULES`, by default the first. ``tensor`` is the fp32 code of the
+    tensor's scale, which must be positive and finite.
     """
     size = wire(m, largest(m, [code[:-1] for code in codes]), "amax")
     bad = wire(m, size[source.man_bits :].all(), "bad")
