@@ -44,7 +44,7 @@ from sim.golden.mpgemm.products import (
     weight_blocks,
 )
 from sim.golden.mpgemm.scale_beats import array_names
-from sim.golden.mpgemm.scaled import SCALING, group_steps, mode_of
+from sim.golden.mpgemm.scaled import group_steps, tail
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes
 from sim.golden.pe.operands import Operand, activations
@@ -181,7 +181,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
         lengths = group_steps(p, k, int(parameters["lanes"]))
         steps, ends = tiles * (load + sum(lengths)), tiles * len(lengths)
         shown = (m - 1) % rows + 1
-        fill += SCALING[mode_of(p)]
+        fill += tail(p)
         return steps + (ends - 1) * (rows * sums - 1) + shown * sums + 1 + fill
     return cycles_in_place(parameters, (m, n, k), int(parameters["lanes"]), 1, fill, load)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.golden.mpgemm.scale_beats import array_names
-from sim.golden.mpgemm.scaled import SCALING, group_steps, mode_of
+from sim.golden.mpgemm.scaled import group_steps, tail
 from sim.golden.mpgemm.stationary import load_beats
 
 __all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
@@ -76,7 +76,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
     # The rows of a tile leave from a copy of the sums, or along the wave.
     skew = columns - 1 if flow == "os" else int(rows > 1)
     lengths = group_steps(parameters, k)
-    fill += SCALING[mode_of(parameters)]
+    fill += tail(parameters)
     # Each sum but the first takes as long as the rows of the one before need to leave.
     busy = lengths[0] + tiles * sum(max(steps, rows) for steps in lengths) - max(lengths[0], rows)
     return busy + shown + skew + fill

@@ -2,7 +2,7 @@
 """Engines whose sums stay in place: what the frame has to know, their jobs and their cycles.
 
 All of them can give the sums of groups of products as they are, or scaled and added, see
-:mod:`sim.golden.mpgemm.scaled`.
+:mod:`sim.golden.mpgemm.scaled`, and integers requantised, see :mod:`sim.golden.mpgemm.epilogue`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,24 @@ import numpy as np
 
 from sim.golden.mpgemm import stimulus
 from sim.golden.mpgemm.draws import Packets, joined, scaled, scaled_faults, split, with_bits
-from sim.golden.mpgemm.frame import plain_schedule
+from sim.golden.mpgemm.epilogue import requantised, result_bits
 from sim.golden.mpgemm.jobs import Engine, Job, Tile
 from sim.golden.mpgemm.products import Products
-from sim.golden.mpgemm.scale_beats import array_names, draw_scales, scale_formats
+from sim.golden.mpgemm.scale_beats import (
+    array_names,
+    draw_scales,
+    scale_formats,
+    takes_scales,
+    unpack_requant,
+)
 from sim.golden.mpgemm.scaled import (
-    SCALING,
     group_schedule,
     group_steps,
     group_tiles,
     mode_of,
     out_width,
     scaled_tiles,
+    tail,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
 
@@ -39,23 +45,27 @@ def in_place_engine(parameters: Mapping[str, Any], products: Products, planes: i
         has_nan |= any(fmt.nonfinite for fmt in scale_formats(p))
         has_nan &= mode == "exact"
     make = group_tiles if mode == "int" else scaled_tiles
+    requant = p.get("requant")
 
     def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
-        return make(p, products, job, words, count)
+        found = make(p, products, job, words, count)
+        if not requant:
+            return found
+        # Of the beats of a tile the last one has the numbers of its columns.
+        each = len(group_steps(p, job.k, products.depth))
+        given = unpack_requant(p, words["scale"][each - 1 : count * each : each])
+        return (requantised(p, *both) for both in zip(given, found, strict=True))
 
     return Engine(
         max_k=int(p["max_k"]),
         planes=planes,
         columns=int(p["columns"]),
-        acc_bits=width,
-        schedule=lambda job: (
-            group_schedule(p, job, products.depth, products.beats(job.bits))
-            if p["group"]
-            else plain_schedule({**p, "lanes": products.depth}, job, products.beats(job.bits))
-        ),
+        acc_bits=result_bits(p) if requant else width,
+        schedule=lambda job: group_schedule(p, job, products.depth, products.beats(job.bits)),
         tiles=tiles,
         has_nan=has_nan,
-        streams=("act", "wgt", "scale") if p["scale"] else ("act", "wgt"),
+        signed=not (requant and p["requant_out"].startswith("u")),
+        streams=("act", "wgt", "scale") if takes_scales(p) else ("act", "wgt"),
     )
 
 
@@ -70,7 +80,7 @@ def with_scales(
 ) -> Streams:
     """Return the jobs with scales where the engine takes such."""
     p = array_names(parameters)
-    return scaled(streams, draw_scales(p, rng)) if p["scale"] else streams
+    return scaled(streams, draw_scales(p, out_width(p), rng)) if takes_scales(p) else streams
 
 
 def with_scale_faults(
@@ -84,9 +94,9 @@ def with_scale_faults(
     ``source`` is what the further jobs are made of, and their ``bits``.
     """
     p = array_names(parameters)
-    if not p["scale"]:
+    if not takes_scales(p):
         return streams
-    draw = draw_scales(p, rng)
+    draw = draw_scales(p, out_width(p), rng)
     bits, made_of = source
     good = joined(with_bits((_good(made_of, extra, rng) for extra in range(3)), bits))
     wrong = scaled_faults(scaled(good, draw))
@@ -124,5 +134,5 @@ def cycles_in_place(
     lengths[0] += load
     # Each sum but the first takes as long as the rows of the one before need to leave.
     busy = lengths[0] + tiles * sum(max(steps, rows) for steps in lengths) - max(lengths[0], rows)
-    fill += SCALING[mode_of(p)] if p["group"] else 0
+    fill += tail(p)
     return busy + (m - 1) % rows + 1 + int(rows > 1) + fill

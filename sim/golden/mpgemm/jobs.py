@@ -97,6 +97,8 @@ class Engine:
         From a job, the words of the operand streams and a number of tiles to those tiles, in order.
     has_nan
         Whether ``tuser`` tells which columns are NaN.
+    signed
+        Whether results are, else they are not negative.
     streams
         Operand streams, ``act``, ``wgt`` and ``scale``.
     """
@@ -108,6 +110,7 @@ class Engine:
     schedule: Callable[[Job], Schedule]
     tiles: Callable[[Job, Mapping[str, Sequence[int]], int], Iterator[Tile]]
     has_nan: bool = False
+    signed: bool = True
     streams: tuple[str, ...] = ("act", "wgt")
 
     def refusal(self, job: Job) -> int:
@@ -134,7 +137,7 @@ def run_jobs(engine: Engine, streams: Streams) -> dict[str, dict[str, list[int]]
     code that takes part in a product, and on a sum that does not fit ``acc_bits``.
     """
     packets = {name: _packets(streams[f"s_axis_{name}"]) for name in engine.streams}
-    out = _Output(engine.columns, engine.acc_bits, engine.has_nan)
+    out = _Output(engine.columns, engine.acc_bits, engine.has_nan, engine.signed)
     for word in streams["s_axis_job"]["tdata"]:
         job = Job.of(int(word))
         owned = {name: next(rest) for name, rest in packets.items()}
@@ -193,6 +196,7 @@ class _Output:
     columns: int
     acc_bits: int
     has_nan: bool
+    signed: bool
     beats: dict[str, list[int]] = field(
         default_factory=lambda: {name: [] for name in ("tdata", "tkeep", "tuser", "tlast")}
     )
@@ -201,12 +205,13 @@ class _Output:
         """Add the rows of a tile, the final one with TLAST if the tile is the ``last`` of a job."""
         bits = out_bits(self.acc_bits)
         sums, marks = tile
-        limit, mask = 1 << self.acc_bits - 1, (1 << bits) - 1
+        low = -1 << self.acc_bits - 1 if self.signed else 0
+        high, mask = low + (1 << self.acc_bits), (1 << bits) - 1
         keep = (1 << sums.shape[1] * bits // 8) - 1
         for row, (values, nans) in enumerate(zip(sums.tolist(), marks.tolist(), strict=True)):
             data = 0
             for column, value in enumerate(values):
-                if not -limit <= value < limit:
+                if not low <= value < high:
                     raise ValueError(f"the sum {value} does not fit {self.acc_bits} bits")
                 data |= (value & mask) << column * bits
             nan = sum(mark << column for column, mark in enumerate(nans)) if self.has_nan else 0

@@ -27,19 +27,21 @@ from sim.golden.mpgemm.scale_beats import scale_formats, unpack_scales
 from sim.golden.pe.operands import Operand
 
 __all__ = [
-    "SCALING",
     "group_schedule",
     "group_steps",
     "group_tiles",
     "mode_of",
     "out_width",
     "scaled_tiles",
+    "tail",
 ]
 
 Codes = NDArray[np.int64]
 
-#: Cycles that a row of sums takes through the scaling of groups, by how these are added.
+#: Cycles that a row of sums takes through the scaling of groups, by how these are added, and
+#: through requantisation.
 SCALING = {"int": 0, "exact": 2, "fp32-seq": 3}
+REQUANT = 1
 
 
 def mode_of(parameters: Mapping[str, Any]) -> str:
@@ -49,6 +51,11 @@ def mode_of(parameters: Mapping[str, Any]) -> str:
     scale = parameters["scale"]
     default = {None: "int", "int8": "exact"}.get(scale, "fp32-seq")
     return str(parameters.get("sum") or default)
+
+
+def tail(parameters: Mapping[str, Any]) -> int:
+    """Return the cycles that a row takes from its sums to the output."""
+    return SCALING[mode_of(parameters)] + (REQUANT if parameters.get("requant") else 0)
 
 
 def group_steps(parameters: Mapping[str, Any], k: int, depth: int = 0) -> list[int]:

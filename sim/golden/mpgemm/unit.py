@@ -4,7 +4,8 @@
 A unit is ``array`` or ``mpgemm``, with the parameters of its manifest. Weights W are what the
 engine's packer takes: codes of the format for arrays, ``shift-add`` and ``codebook``, tables
 (S, c, N) for ``pq``, integers for the others. Scales are what ``s_axis_scale`` carries: the tuple
-``(s, z, t)`` of :func:`sim.golden.mpgemm.scale_beats.pack_scales`, books, or centroids.
+``(s, z, t)`` of :func:`sim.golden.mpgemm.scale_beats.pack_scales`, with ``requant`` followed by the
+numbers of columns, books, or centroids.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,7 +124,8 @@ class Unit:
         elif self.name == "pq":
             words = self.module.pack_centroids(self.parameters, given, (m, n))
         else:
-            words = pack_scales(self.parameters, m, *given)
+            s, z, t, *rest = given
+            words = pack_scales(self.parameters, m, s, z, t, requant=rest[0] if rest else None)
         return words
 
     def job(
@@ -162,7 +164,10 @@ class Unit:
         if p["group"] and mode_of(p) == "int":
             parts = [unpack_out(p, m, n, part) for part in self._groups(m, n, k, out)]
             return np.stack([c for c, _ in parts]), np.stack([nan for _, nan in parts])
-        return array.unpack(p, m, n, out) if self.module is array else unpack_out(p, m, n, out)
+        c, nan = (array.unpack if self.module is array else unpack_out)(p, m, n, out)
+        if not self.engine.signed:
+            c %= 1 << p["acc_bits"]
+        return c, nan
 
     def _groups(
         self, m: int, n: int, k: int, out: Mapping[str, Sequence[int]]
