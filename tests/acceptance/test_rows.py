@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each published system that an engine follows must be able to do.
+
+A row has commands, those of the table in docs/engines.md, and a test. The Verilog of the commands,
+at a smaller size, is simulated on random, corner and edge-tile jobs and compared with the golden
+model beat by beat and cycle by cycle; then comes what is special about the system: formats,
+packing, schedules, errors of approximations.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from hw.spec.formats import parse
+from sim.golden.formats import decode, decode_float
+from sim.golden.groups import quantize_groups
+from sim.golden.mpgemm import lut, lut_ternary, ternary_add
+from sim.golden.mpgemm.cycles import cycles
+from sim.golden.mpgemm.image import pack, unpack
+from sim.golden.mpgemm.plane_major import dequantized, view_codes, view_macs
+from sim.golden.mpgemm.pq import encode as nearest
+from sim.golden.mpgemm.table_beats import table_fields
+from sim.golden.mpgemm.transcode import from_tq1_0, to_tq1_0
+from sim.golden.mpgemm.unit import Unit
+from sim.golden.mpgemm.words import stream_bytes
+from tests.acceptance.held import Job, held, parsed, resolved
+
+Test = Callable[[Path], None]
+
+ROWS: dict[str, Test] = {}
+
+#: Commands of each row, as the documentation has them.
+COMMANDS: dict[str, tuple[str, ...]] = {}
+
+
+def row(name: str, *commands: str) -> Callable[[Test], Test]:
+    """Name a row of the table, and its commands."""
+
+    def add(test: Test) -> Test:
+        ROWS[name], COMMANDS[name] = test, commands
+        return test
+
+    return add
+
+
+def small(name: str, options: str, number: int = 0) -> str:
+    """A command of a row with other sizes."""
+    return f"{COMMANDS[name][number]} {options}"
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def signed(rng: np.random.Generator, shape: tuple[int, ...], bits: int = 8) -> Any:
+    return rng.integers(-(1 << bits - 1), 1 << bits - 1, shape)
+
+
+def codes(values: Any, bits: int = 8) -> Any:
+    return np.asarray(values) & (1 << bits) - 1
+
+
+@row("lut-tensor-core", "mpgemm --engine lut --rows 2 --columns 64 --group 4 --bits 8")
+def _(folder: Path) -> None:
+    """Tile M2 N64 K4, half tables of 8 entries, signs folded offline, 1 to 8 planes serially."""
+    rng = random()
+    a, jobs = signed(rng, (3, 9)), []
+    for bits in range(1, 9):
+        jobs.append(Job(codes(a), signed(rng, (9, 5), bits), bits))
+    found = held(small("lut-tensor-core", "--columns 3 --max-k 40"), folder, *jobs)
+    for job, c in zip(jobs, found.c, strict=True):
+        assert_array_equal(c.astype(int), a @ job.w)
+    # 8 entries of 11 bits, which is what four times -128 takes with either sign.
+    port = {**found.parameters, "table_source": "port"}
+    assert (table_fields(port).count, table_fields(port).bits) == (8, 11)
+    # Keys are as the lookup wants them: the lowest bits inverted where the sign is 0.
+    p = resolved(COMMANDS["lut-tensor-core"][0])
+    w = signed(rng, (4, 64))
+    for plane, word in enumerate(lut.pack_weights(p, w)):
+        for n in range(64):
+            u = [int(x) + 128 >> plane & 1 for x in w[:, n]]
+            below = sum((bit if u[3] else 1 - bit) << i for i, bit in enumerate(u[:3]))
+            assert word >> 4 * n & 15 == u[3] << 3 | below
+    # A step is a cycle for each plane, 512 products of 8 bits in 8 of them.
+    assert lut.cycles(p, 2, 64, 400) - lut.cycles(p, 2, 64, 396) == 8
+    assert lut.cycles(p, 2, 64, 400, 2) - lut.cycles(p, 2, 64, 396, 2) == 2
+
+
+@row(
+    "t-man",
+    "mpgemm --engine lut --rows 1 --columns 16 --group 4 --bits 4",
+    "array --dataflow cube --rows 4 --columns 16 --lanes 8 --format int4",
+)
+def _(folder: Path) -> None:
+    """One image of bit planes for lookups (decode) and multipliers (prefill): equal integers."""
+    rng, sizes = random(), "--columns 3 --max-k 40"
+    a, w = signed(rng, (3, 13)), signed(rng, (13, 5), 4)
+    lookups = parsed(small("t-man", sizes))
+    manifest = {"unit": "mpgemm", "parameters": lookups[1].resolved}
+    image = unpack(manifest, pack(manifest, w))
+    decode = held(small("t-man", sizes), folder, Job(codes(a), w, words=image.packet(3)))
+    macs = small("t-man", f"{sizes} --rows 2 --lanes 2", 1)
+    target = {"unit": "array", "parameters": resolved(macs)}
+    prefill = held(macs, folder, Job(codes(a), w, words=list(view_macs(image, target)) * 2))
+    assert_array_equal(decode.c[0].astype(int), a @ w)
+    assert_array_equal(prefill.c[0], decode.c[0])
+    # A table of operands for each group of weights, in place of one for all.
+    s, z = np.array([3, 1]), np.array([8, 5])
+    operands = view_codes(image, dequantized(s, z, 4), 8, "int6")
+    group = np.arange(13) // 8
+    u = w + 8
+    assert_array_equal((operands ^ 32) - 32, s[group, None] * (u - z[group, None]))
+
+
+@row("ku-leuven", "mpgemm --engine lut-ternary --group 3 --tables 4 --rows 1 --columns 16")
+def _(folder: Path) -> None:
+    """Parameters mu (group), L (tables) and K (columns); ceil(keys/L) ceil(columns/K) cycles."""
+    rng = random()
+    a, w = signed(rng, (1, 29)), rng.integers(-1, 2, (29, 7))
+    command = small("ku-leuven", "--tables 2 --columns 3 --max-k 40")
+    found = held(command, folder, Job(codes(a), w))
+    assert_array_equal(found.c[0].astype(int), a @ w)
+    p = resolved(COMMANDS["ku-leuven"][0])
+    spent = []
+    for keys, columns in ((1, 1), (4, 16), (5, 17), (40, 100), (1, 160)):
+        theirs = -(-keys // 4) * -(-columns // 16) + 2
+        spent.append(lut_ternary.cycles(p, 1, columns, 3 * keys) - theirs)
+    # Their two cycles, and what the registers at our ports add.
+    assert len(set(spent)) == 1 and 0 <= spent[0] <= 2
+
+
+@row(
+    "tenet-tereffic",
+    "mpgemm --engine lut-ternary --group 5 --table-kind split --tables 4 --columns 16",
+    "mpgemm --engine ternary-add --lanes 20 --columns 16",
+)
+def _(folder: Path) -> None:
+    """Five weights to a byte: 80 bytes of two bits each come down to 64."""
+    rng = random()
+    w = rng.integers(-1, 2, (320, 1))
+    sizes = {}
+    for number, module in ((0, lut_ternary), (1, ternary_add)):
+        p = resolved(small("tenet-tereffic", "--columns 1", number))
+        beats = module.pack_weights(p, w)
+        step = 20
+        sizes[number] = len(beats) * stream_bytes(step // 5 * 8 if number == 0 else step * 2)
+        assert_array_equal(module.unpack_weights(p, beats, 320, 1), w)
+    assert sizes == {0: 64, 1: 80}
+    a, w = signed(rng, (3, 13)), rng.integers(-1, 2, (13, 5)) * (rng.random((13, 5)) < 0.5)
+    for number, options in ((0, "--tables 1"), (1, "--lanes 3")):
+        command = small("tenet-tereffic", f"{options} --columns 3 --max-k 20", number)
+        assert_array_equal(held(command, folder, Job(codes(a), w)).c[0].astype(int), a @ w)
+
+
+@row(
+    "deepgemm",
+    "array --dataflow cube --arch product-lut --format int2 --act int2 --lanes 16 --columns 16",
+    "array --dataflow cube --arch product-lut --format nf4 --act codebook:-7,0,1,5 --lanes 16",
+)
+def _(folder: Path) -> None:
+    """Tables of all products of two codes, 16 entries for 2 by 2 bits, any book on either side."""
+    rng, sizes = random(), "--rows 2 --columns 2 --lanes 2 --max-k 20"
+    for number in range(2):
+        command = small("deepgemm", sizes, number)
+        p = resolved(command)
+        weight, act = parse(p["format"]), parse(p["act"])
+        a, w = rng.integers(0, 1 << act.bits, (3, 7)), rng.integers(0, 1 << weight.bits, (7, 3))
+        found = held(command, folder, Job(a, w))
+        rom = np.multiply.outer(decode(weight, np.arange(1 << weight.bits))[0],
+                                decode(act, np.arange(1 << act.bits))[0])  # fmt: skip
+        due = rom[w[None], a[:, :, None]].sum(axis=1)
+        assert_array_equal(found.c[0].astype(int), due)
+    assert rom.size == 64
+
+
+@row(
+    "pqa",
+    "mpgemm --engine pq --subvector 4 --centroids 16 --entry-bits 8 --distance l2 --columns 16",
+    "mpgemm --engine pq --subvector 4 --centroids 16 --entry-bits 4 --distance l1 --columns 16",
+)
+def _(folder: Path) -> None:
+    """Encoder of the nearest centroid, lowest first, and sums of a table's entries."""
+    rng = random()
+    for number in range(2):
+        sizes = "--subvector 2 --centroids 3 --columns 2 --max-k 9 --act int4"
+        command = small("pqa", sizes, number)
+        a, centroids = signed(rng, (3, 8), 4), signed(rng, (4, 3, 2), 4)
+        tables = signed(rng, (4, 3, 3), 4)
+        found = held(command, folder, Job(codes(a, 4), tables, s=codes(centroids, 4)))
+        apart = a.reshape(3, 4, 1, 2) - centroids
+        far = (apart**2 if number == 0 else np.abs(apart)).sum(axis=-1)
+        assert_array_equal(nearest(a.reshape(3, 4, 2), centroids, "l2" if number == 0 else "l1"),
+                           far.argmin(axis=-1))  # fmt: skip
+        due = tables[np.arange(4), far.argmin(axis=-1)].sum(axis=1)
+        assert_array_equal(found.c[0].astype(int), due)
+
+
+@row(
+    "abq-llm-flexq",
+    "mpgemm --engine bit-plane --act int6 --bits 6 --lanes 32 --columns 8",
+    "mpgemm --engine bit-plane --act int8 --bits 6 --planes 2 --lanes 32 --columns 8",
+    "mpgemm --engine bit-plane --act uint8 --bits 4 --scheme offset --zero-point 7 --lanes 32",
+)
+def _(folder: Path) -> None:
+    """Popcounts of any planes: W6A6, W6A8 two planes at a time, weights with zero points."""
+    rng, sizes = random(), "--lanes 3 --columns 2 --rows 2 --max-k 14"
+    for number in range(3):
+        command = small("abq-llm-flexq", sizes, number)
+        p = resolved(command)
+        act, low = parse(p["act"]), -7 if number == 2 else -32
+        a = decode(act, np.arange(1 << act.bits))[0]
+        a, w = rng.choice(a, (3, 7)), rng.integers(low, low + (1 << p["bits"]), (7, 3))
+        found = held(command, folder, Job(codes(a, act.bits), w), count=3)
+        assert_array_equal(found.c[0].astype(int), a @ w)
+    # Every pair of widths, in the model.
+    for bx in range(1, 9):
+        for bw in range(1, 9):
+            kind = f"--act {'uint1' if bx == 1 else f'int{bx}'} --bits {bw} --planes {-(-bw // 2)}"
+            p = resolved(small("abq-llm-flexq", f"{sizes} {kind}"))
+            a = rng.integers(0, 2, (3, 7)) if bx == 1 else signed(rng, (3, 7), bx)
+            w = signed(rng, (7, 3), bw)
+            c, _ = Unit.of({"unit": "mpgemm", "parameters": p}).product(codes(a, bx), w)
+            assert_array_equal(c.astype(int), a @ w)
+
+
+@row("bitnet-matmul-free", "mpgemm --engine ternary-add --act int8 --lanes 16 --columns 16")
+def _(folder: Path) -> None:
+    """Weights by their mean magnitude, activations by their largest; add, subtract or skip."""
+    rng = random()
+    x, w = rng.normal(size=(3, 13)), rng.normal(size=(13, 5))
+    scale = np.abs(w).mean() + 1e-5
+    trits = np.clip(np.rint(w / scale), -1, 1).astype(int)
+    found = quantize_groups(parse("ternary"), w.reshape(1, -1), rule="absmean",
+                            scale_type="float64")  # fmt: skip
+    assert_array_equal(decode(found.fmt, found.codes)[0].reshape(w.shape), trits)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    acts = np.clip(np.rint(x * 127 / largest), -128, 127).astype(int)
+    tokens = quantize_groups(parse("int8"), x, scale_type="float64")
+    assert_array_equal(decode(tokens.fmt, tokens.codes)[0], acts)
+    command = small("bitnet-matmul-free", "--lanes 3 --columns 2 --max-k 20")
+    c = held(command, folder, Job(codes(acts), trits)).c[0].astype(int)
+    assert_array_equal(c, acts @ trits)
+    real = c * scale * largest / 127
+    assert ((real - x @ w) ** 2).mean() < 0.3 * ((x @ w) ** 2).mean()
+    # The sums need no more than the sheet says: activation, log2 K and a sign.
+    assert resolved("mpgemm --engine ternary-add --max-k 4096")["acc_bits"] <= 8 + 12 + 1
+
+
+@row(
+    "mixpe",
+    "mpgemm --engine shift-add --format int4 --lanes 8 --group-size 128 --scale fp16 --zero-points",
+    "mpgemm --engine shift-add --format int4 --act fp16 --lanes 8 --group-size 128 --scale fp16",
+)
+def _(folder: Path) -> None:
+    """W4A8 and W4A16 by shift and add, a scale and a zero point at the end of each group."""
+    rng = random()
+    a, w, z = signed(rng, (3, 7)), signed(rng, (7, 2), 4), rng.integers(-8, 8, (2, 2))
+    s = rng.integers(1, 5, (2, 2)).astype(np.float16)
+    group = np.arange(7) // 4
+    due = (a @ (s[group] * (w - z[group]))).astype(np.float32)
+    sizes = "--rows 2 --columns 1 --lanes 2 --group-size 4 --max-k 12"
+    job = Job(codes(a), codes(w, 4), s=(s.view(np.uint16), z, None))
+    c = held(small("mixpe", sizes), folder, job, count=3).c[0]
+    assert_array_equal(c.astype(np.int32).view(np.float32), due)
+    x = rng.normal(size=(3, 7)).astype(np.float16)
+    job = Job(x.view(np.uint16), codes(w, 4), s=(s.view(np.uint16), None, None))
+    c = held(small("mixpe", sizes, 1), folder, job, count=3).c[0]
+    real = x.astype(np.float64) @ (s[group] * w.astype(np.float64))
+    np.testing.assert_allclose(c.astype(np.int32).view(np.float32), real, rtol=1e-6)
+
+
+@row(
+    "bit-weight-tpes",
+    "array --dataflow os --rows 16 --columns 16 --format int8",
+    "array --dataflow os --rows 16 --columns 16 --format int8 --arch csa",
+    "array --dataflow ws --rows 16 --columns 16 --format int8",
+    "array --dataflow cube --rows 8 --columns 8 --lanes 8 --format int8 --arch csa",
+    "array --dataflow tree --rows 1 --columns 16 --lanes 16 --format int8",
+    "array --dataflow broadcast --rows 16 --columns 16 --format int8 --arch csa",
+)
+def _(folder: Path) -> None:
+    """Systolic with results or weights that stay, cube, adder tree, 2D matrix; carry-save sums."""
+    rng = random()
+    a, w = signed(rng, (3, 7)), signed(rng, (7, 5))
+    for number in range(len(COMMANDS["bit-weight-tpes"])):
+        tall = "1" if number == 4 else "2"
+        lanes = "--lanes 2" if number in (3, 4) else ""
+        sizes = f"--rows {tall} --columns 3 --max-k 12 --depth 2" if number == 2 else (
+            f"--rows {tall} --columns 3 --max-k 12"
+        )  # fmt: skip
+        command = small("bit-weight-tpes", f"{sizes} {lanes}", number)
+        found = held(command, folder, Job(codes(a), codes(w)), count=2)
+        assert_array_equal(found.c[0].astype(int), a @ w)
+
+
+@row(
+    "redmule",
+    "array --dataflow broadcast --rows 12 --columns 4 --format fp16 --act fp16",
+    "array --dataflow broadcast --rows 12 --columns 4 --format e5m2 --act fp16",
+)
+def _(folder: Path) -> None:
+    """Sizes are all that software says; 48 products a cycle, no less than 95 % of aligned sizes.
+
+    Exact sums in place of fp16 ones; pointers and a second job's registers are those of issue 5.
+    """
+    rng = random()
+    for number in range(2):
+        command = small("redmule", "--rows 3 --columns 2 --max-k 9", number)
+        w = parse(resolved(command)["format"])
+        finite = np.flatnonzero(np.isfinite(decode_float(w, np.arange(1 << w.bits))))
+        x = rng.normal(size=(4, 5)).astype(np.float16)
+        weights = rng.choice(finite, (5, 3))
+        found = held(command, folder, Job(x.view(np.uint16), weights), count=3)
+        unit = 2.0 ** (w.lam + parse("fp16").lam)
+        real = x.astype(np.float64) @ decode_float(w, weights)
+        np.testing.assert_allclose(found.c[0].astype(float) * unit, real, rtol=1e-12)
+    p = resolved(COMMANDS["redmule"][0])
+    for m, n, k in ((96, 96, 96), (12, 16, 512), (240, 64, 64)):
+        assert m * n * k / (48 * cycles(p, m, n, k)) >= 0.95
+    # Leftovers cost no more than the tile that they are in.
+    assert cycles(p, 13, 5, 96) == cycles(p, 24, 8, 96) - 11
+
+
+@row(
+    "hsa",
+    "array --dataflow ws --load tile --rows 16 --columns 16 --format int4 --act int8",
+    "array --dataflow cube --rows 1 --columns 16 --lanes 16 --format int4 --group 32 --scale e8m0",
+)
+def _(folder: Path) -> None:
+    """One array for matrices and for single rows, which keep it busy; MXINT4 with its scales."""
+    rng = random()
+    a, w = signed(rng, (5, 9)), signed(rng, (9, 5), 4)
+    command = small("hsa", "--rows 3 --columns 2 --max-k 12 --depth 4")
+    prefill, decoded = (Job(codes(rows), codes(w, 4)) for rows in (a, a[:1]))
+    found = held(command, folder, prefill, decoded)
+    assert_array_equal(found.c[0].astype(int), a @ w)
+    assert_array_equal(found.c[1].astype(int), a[:1] @ w)
+    # A tile of weights a cycle: ceil(K/R) ceil(N/C) + R + C, and the ports' registers.
+    p = resolved(COMMANDS["hsa"][0])
+    for n, k in ((16, 16), (64, 256), (40, 100)):
+        steady = -(-k // 16) * -(-n // 16)
+        assert 0 <= cycles(p, 1, n, k) - (steady + 16 + 16) <= 4
+    s = rng.integers(120, 134, (3, 5))
+    job = Job(codes(a), codes(w, 4), s=(s, None, None))
+    scaled = held(small("hsa", "--columns 2 --lanes 2 --group 4 --max-k 12", 1), folder, job)
+    real = a @ (2.0 ** (s[np.arange(9) // 4] - 127) * w)
+    assert_array_equal(scaled.c[0].astype(np.int32).view(np.float32), real)
+
+
+@row("tellme", "mpgemm --engine lut-ternary --group 5 --tables 16 --rows 1 --columns 64")
+def _(folder: Path) -> None:
+    """Tables made online, keys of five weights in a signed byte, decode and prefill."""
+    rng = random()
+    a, w = signed(rng, (3, 13)), rng.integers(-1, 2, (13, 3))
+    command = small("tellme", "--tables 1 --columns 2 --max-k 20")
+    found = held(command, folder, Job(codes(a), w), Job(codes(a[:1]), w), keys=False)
+    assert_array_equal(found.c[0].astype(int), a @ w)
+    assert_array_equal(found.c[1], found.c[0][:1])
+    trits = np.array(np.meshgrid(*[[-1, 0, 1]] * 5)).reshape(5, -1).T
+    keys = lut_ternary.keys_of(trits)
+    assert sorted((keys ^ 128) - 128) == list(range(-121, 122))
+    assert_array_equal(lut_ternary.trits_of(keys, 5), trits)
+    # A file of ternary weights reaches the engine as it is.
+    w, scales = rng.integers(-1, 2, (256, 4)), np.ones((1, 4), dtype=np.float16)
+    read, _ = from_tq1_0(to_tq1_0(w, scales), 4, 256)
+    p = found.parameters
+    assert_array_equal(lut_ternary.unpack_weights(p, lut_ternary.pack_weights(p, read), 256, 4), w)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row(name: str, tmp_path: Path) -> None:
+    ROWS[name](tmp_path)
