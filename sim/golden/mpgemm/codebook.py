@@ -175,7 +175,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
     fill = FILL + int(parameters.get("pipeline") or 0)
     load = 1 << code_bits(parameters) if _loaded(parameters) else 0
     if parameters.get("products") == "buckets":
-        rows, sums = int(parameters["rows"]), len(_magnitudes(parameters))
+        rows, sums = int(parameters["rows"]), max(1, len(_magnitudes(parameters)))
         tiles = -(-m // rows) * -(-n // int(parameters["columns"]))
         p = array_names(parameters)
         lengths = group_steps(p, k, int(parameters["lanes"]))

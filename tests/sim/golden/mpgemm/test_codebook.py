@@ -233,3 +233,6 @@ def test_cycles_of_buckets():
     loaded = {**p, **LOADED}
     assert codebook.cycles(loaded, 4, 65, 13) == 4 * 12 + 3 * 15 + 16 + 3
     assert codebook.cycles({**p, "products": "shared"}, 5, 65, 13) == 6 * 4 + 1 + 3
+    grouped = {**p, "group_size": 8, "sum": "int"}
+    assert codebook.cycles(grouped, 4, 65, 13) == 4 * 4 + 7 * 3 + 4 + 3
+    assert codebook.cycles({**p, "book": "codebook:0,0"}, 1, 1, 13) == 4 + 1 + 3
