@@ -49,6 +49,8 @@ _HELP = {
     "centroids": "vectors of which the nearest stands for them",
     "distance": "sum of magnitudes (l1) or of squares (l2) of differences",
     "entry_bits": "bits of a table's entries, which come with the job",
+    "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below 2^HIGH; "
+    "more is not finite",
     "table_source": "builder: inside, from activations; port: s_axis_act brings the tables",
 }
 

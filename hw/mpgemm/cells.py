@@ -18,6 +18,7 @@ _OPTIONS = {
     "format": "format",
     "book": "format",
     "lanes": "lanes",
+    "window": "window",
     "group_size": "group",
     "scale": "scale",
     "act_scale": "act_scale",

@@ -11,6 +11,7 @@ from hw.arith.bitheap import BitHeap
 from hw.arith.constants import add_multiple
 from hw.arith.wires import wire
 from hw.cell import Cell
+from hw.mpgemm.aligned import aligned
 from hw.mpgemm.lookup_cells import KeyDecoder, LookupCell, key_bits, place_bits, shifted
 from hw.mpgemm.lookup_shape import LookupShape
 from hw.mpgemm.shape import Shape
@@ -42,6 +43,8 @@ class LookupRow(Cell):
     act : ``In(shape.row_bits)``
         Activations, or tables.
     sums : ``Out(columns * acc_bits)``
+    nan : ``Out(1)``
+        An activation in them was not finite. Present where that occurs.
 
     Timing
     ------
@@ -51,22 +54,23 @@ class LookupRow(Cell):
     def __init__(self, shape: LookupShape, acc_bits: int):
         self.shape, self._acc_bits = shape, acc_bits
         self.label = f"row{shape.columns}_{shape.label}_c{acc_bits}"
-        super().__init__(
-            {
-                "load": In(1),
-                "look": In(1),
-                "en": In(1),
-                "clr": In(1),
-                "top": In(1),
-                "low": In(1),
-                "high": In(1),
-                "place": In(place_bits(shape)),
-                "place_acc": In(place_bits(shape)),
-                "keys": In(shape.columns * shape.planes * shape.tables * key_bits(shape)),
-                "act": In(shape.row_bits),
-                "sums": Out(shape.columns * acc_bits),
-            }
-        )
+        members: dict[str, Any] = {
+            "load": In(1),
+            "look": In(1),
+            "en": In(1),
+            "clr": In(1),
+            "top": In(1),
+            "low": In(1),
+            "high": In(1),
+            "place": In(place_bits(shape)),
+            "place_acc": In(place_bits(shape)),
+            "keys": In(shape.columns * shape.planes * shape.tables * key_bits(shape)),
+            "act": In(shape.row_bits),
+            "sums": Out(shape.columns * acc_bits),
+        }
+        if shape.act.nan:
+            members["nan"] = Out(1)
+        super().__init__(members)
 
     def body(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
@@ -100,13 +104,14 @@ class LookupRow(Cell):
     def _tables(self, m: Module) -> list[Value]:
         """Return the tables at the lookup."""
         shape, tables = self.shape, []
+        acts = self.act if shape.outside else self._aligned(m)
         for number in range(shape.tables):
             if shape.outside:
                 word = self.act.word_select(number, shape.table.port_bits)
                 table = shape.table.from_port(word)
             else:
                 m.submodules[f"builder{number}"] = builder = TableBuilder(shape.table)
-                m.d.comb += builder.act.eq(self.act.word_select(number, len(builder.act)))
+                m.d.comb += builder.act.eq(acts.word_select(number, len(builder.act)))
                 table = builder.table
             if shape.pipeline:
                 held = Signal(shape.table.bits, reset_less=True, name=f"table{number}")
@@ -115,6 +120,23 @@ class LookupRow(Cell):
                 table = held
             tables.append(wire(m, table, "table"))
         return tables
+
+    def _aligned(self, m: Module) -> Value:
+        """Return the activations as integers, and keep in mind whether one is none."""
+        shape = self.shape
+        acts, nan = aligned(m, shape.act, self.act)
+        if not shape.act.nan:
+            return acts
+        for stage, enable in enumerate((self.load, self.look)[: shape.pipeline]):
+            held = Signal(name=f"not_finite{stage}", reset_less=True)
+            with m.If(enable):
+                m.d.sync += held.eq(nan)
+            nan = held
+        found = Signal(name="nan_found", reset_less=True)
+        with m.If(self.en):
+            m.d.sync += found.eq(nan | found & ~self.clr)
+        m.d.comb += self.nan.eq(found)
+        return acts
 
     def _share(self, m: Module, tables: list[Value]) -> Value:
         """Return what this row adds to all its sums, when the beat enters them."""
@@ -197,7 +219,7 @@ class Lookup(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, shape, step = Module(), self.shape, self.i.payload
         acc_bits = self._frame.acc_bits
-        m.submodules.out = out = TileRows(shape.rows, shape.columns * acc_bits)
+        m.submodules.out = out = TileRows(shape.rows, shape.columns * acc_bits + shape.act.nan)
         moving = Signal()
         m.d.comb += [moving.eq(~out.done | out.free), self.i.ready.eq(moving)]
         beats = self._stages(m, moving)
@@ -224,13 +246,15 @@ class Lookup(wiring.Component):
                 row.keys.eq(keys),
                 row.act.eq(step.act.word_select(r, shape.row_bits)),
             ]
-            rows.append(row.sums)
+            rows.append(Cat(row.sums, row.nan) if shape.act.nan else row.sums)
         m.d.comb += [
             out.sums.eq(Cat(*rows)),
             self.o.valid.eq(out.o.valid),
-            Value.cast(self.o.payload.acc).eq(out.o.payload),
+            Value.cast(self.o.payload.acc).eq(out.o.payload[: shape.columns * acc_bits]),
             out.o.ready.eq(self.o.ready),
         ]
+        if shape.act.nan:
+            m.d.comb += self.o.payload.nan.eq(out.o.payload[-1].replicate(shape.columns))
         return m
 
     def _stages(self, m: Module, moving: Value) -> list[dict[str, Value]]:

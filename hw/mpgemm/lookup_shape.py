@@ -3,8 +3,8 @@
 
 from dataclasses import dataclass
 
+from hw.mpgemm.aligned import Activation
 from hw.mpgemm.tables import TableShape
-from hw.spec.formats import IntFormat
 
 __all__ = ["LookupShape"]
 
@@ -19,7 +19,7 @@ class LookupShape:
     tables: int  #: Tables of a row.
     rows: int
     columns: int
-    act: IntFormat
+    act: Activation
     half: bool  #: Whether tables store one sign only.
     zero_point: int | None  #: What to take off each weight; None: half of the codes of its planes.
     outside: bool = False  #: Whether tables come instead of activations.
@@ -49,7 +49,7 @@ class LookupShape:
     @property
     def row_bits(self) -> int:
         """Bits of one row's part in a beat of activations."""
-        return self.tables * self.table.port_bits if self.outside else self.depth * self.act.bits
+        return self.tables * self.table.port_bits if self.outside else self.depth * self.act.code_bits
 
     @property
     def max_weight(self) -> int:

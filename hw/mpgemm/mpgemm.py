@@ -24,6 +24,7 @@ def build(params: MpGemmParams) -> wiring.Component:
             "m_axis_out_tdata": {**epilogue.out_format(shape), "lanes": shape.columns},
         },
         "contract": {
+            "lam": params.activation.lam,
             "acc_bits": params.acc_width,
             "max_k": params.max_k,
             "tile": {"m": shape.rows, "n": shape.columns, "k": shape.depth},

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from hw.mpgemm import groups
+from hw.mpgemm.aligned import Activation
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import NAMES, EngineKind, engine_kind
 from hw.mpgemm.epilogue import Epilogue
@@ -16,7 +17,7 @@ from hw.mpgemm.shape import Shape
 from hw.pe.params import TARGETS, PEParams
 from hw.spec.formats import Format, parse
 
-__all__ = ["OPTIONS", "MpGemmParams", "within"]
+__all__ = ["OPTIONS", "MpGemmParams", "check_zero", "within"]
 
 #: Parameters that only some engines take, each with a default of its own. None means that default.
 OPTIONS = (
@@ -40,6 +41,7 @@ OPTIONS = (
     "centroids",
     "distance",
     "entry_bits",
+    "window",
 )
 
 
@@ -75,6 +77,7 @@ class MpGemmParams:
     centroids: int | None = None  #: Vectors that may stand for them.
     distance: str | None = None  #: Measure of the nearest of these.
     entry_bits: int | None = None  #: Bits of the entries of a table that comes at run time.
+    window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
 
     def __post_init__(self) -> None:
         for name, allowed in (("engine", NAMES), ("target", TARGETS)):
@@ -107,6 +110,12 @@ class MpGemmParams:
         """Format of the activations."""
         return parse(self.act)
 
+    @cached_property
+    def activation(self) -> Activation:
+        """The integers of the activations."""
+        cell = PEParams(format="uint1", arch="shift-add", act=self.act, window=self.window)
+        return Activation(cell.act_format, cell.act_window)
+
     def option(self, name: str) -> Any:
         """Return one of :data:`OPTIONS` as given, or the engine's default."""
         value = getattr(self, name)
@@ -135,6 +144,8 @@ class MpGemmParams:
         chosen = dataclasses.asdict(self)
         chosen.update({name: self.option(name) for name in self.kind.options})
         chosen.update(act=self.act_format.name, acc_bits=self.acc_width)
+        if "window" in self.kind.options:
+            chosen["window"] = self.activation.window_text
         if self.kind.resolved:
             chosen.update(self.kind.resolved(self))
         if self.groups and chosen["sum"] is None:
@@ -166,7 +177,7 @@ class MpGemmParams:
             zero_point=self.zero_points,
             sum=self.sum,
             acc_bits=self.acc_width,
-            lam=self.act_format.lam,
+            lam=self.activation.lam,
             max_k=self.max_k,
             carry_chains=self.target != "gates",
             names={"zero_point": "zero_points"},
@@ -175,7 +186,7 @@ class MpGemmParams:
     @cached_property
     def epilogue(self) -> Epilogue:
         """What becomes of the sums."""
-        return Epilogue(self.act_format.lam, self.groups)
+        return Epilogue(self.activation.lam, self.groups)
 
     def engine_of(self, core: Any) -> Engine:
         """Return the engine around a core of its own, whose sums stay in place."""
@@ -184,10 +195,24 @@ class MpGemmParams:
             depth = self.shape.depth
             longest = max(depth, min(self.max_k, self.group_size or self.max_k))
             acts = PEParams(
-                format="uint1", act=self.act, lanes=depth, max_k=longest, target=self.target
+                format="uint1",
+                act=self.act,
+                lanes=depth,
+                max_k=longest,
+                target=self.target,
+                window=self.window,
             )
             sums = RowSums(acts, self.rows)
         return self.epilogue.engine(self.shape, core, sums)
+
+
+def check_zero(params: MpGemmParams) -> None:
+    """Raise ``ValueError`` for an activation format without a zero."""
+    if params.activation.zero is None:
+        raise ValueError(
+            f"act must be a format with a zero, to fill up the last step of a sum, "
+            f"not {params.act_format.name!r}"
+        )
 
 
 def within(name: str, value: object, least: int, most: int) -> None:

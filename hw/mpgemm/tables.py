@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.bitheap import BitHeap
 from hw.arith.wires import wire
 from hw.cell import Cell
-from hw.spec.formats import IntFormat
+from hw.mpgemm.aligned import Activation
 
 __all__ = ["TableBuilder", "TableShape"]
 
@@ -28,19 +28,19 @@ class TableShape:
     """
 
     group: int  #: Activations, ``g``.
-    act: IntFormat  #: Their format, two's complement or unsigned.
+    act: Activation  #: The integers that they are.
     half: bool  #: Whether only one sign is stored.
     carry_chains: bool = False  #: Whether sums are built for the carry chains of an FPGA.
 
     @property
     def low(self) -> int:
         """Least activation."""
-        return -1 << self.act.bits - 1 if self.act.signed else 0
+        return self.act.low
 
     @property
     def high(self) -> int:
         """Greatest activation."""
-        return (1 << self.act.bits - int(self.act.signed)) - 1
+        return self.act.high
 
     @property
     def indices(self) -> range:
@@ -106,8 +106,8 @@ class TableBuilder(Cell):
 
     Members
     -------
-    act : ``In(group codes)``
-        Activation 0 low.
+    act : ``In(group * shape.act.bits)``
+        Integers, activation 0 low.
     table : ``Out(shape.bits)``
         Entries in order of index, the first low, each signed.
 

@@ -13,10 +13,10 @@ from hw.arith.recode import lookup
 from hw.arith.wideheap import WideHeap
 from hw.arith.wires import wire
 from hw.cell import Cell
+from hw.mpgemm.aligned import Activation, aligned
 from hw.mpgemm.decoded import DecodedRows
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.ternary_tables import KEY_BITS, TernaryBuilder, TernaryTable, trits
-from hw.spec.formats import IntFormat
 
 __all__ = ["TernaryCell", "TernaryKey", "TernaryLookup", "TernaryRow", "TernaryRows"]
 
@@ -31,7 +31,7 @@ class TernaryLookup:
 
     group: int  #: Activations of a key.
     tables: int  #: Keys of a column in a step.
-    act: IntFormat
+    act: Activation
     parts: tuple[int, ...]  #: Activations of each table of a group.
     pipeline: int = 0  #: 1: tables are registered.
     carry_chains: bool = False
@@ -232,9 +232,10 @@ class TernaryRow(Cell):
     clr : ``In(1)``
         That step starts new sums.
     act : ``In(group * tables codes)``
+        Where they can be not finite, each sum has a bit above it for whether one was.
     wgt : ``In``
         Decoded keys of all columns, with the highest bit of ``en``.
-    sums : ``Out(columns * acc_bits)``
+    sums : ``Out(columns * (acc_bits[ + 1]))``
 
     Timing
     ------
@@ -248,20 +249,21 @@ class TernaryRow(Cell):
             {
                 "en": In(shape.pipeline + 1),
                 "clr": In(1),
-                "act": In(shape.group * shape.tables * shape.act.bits),
+                "act": In(shape.group * shape.tables * shape.act.code_bits),
                 "wgt": In(columns * shape.tables * sum(shape.line_bits)),
-                "sums": Out(columns * acc_bits),
+                "sums": Out(columns * (acc_bits + shape.act.nan)),
             }
         )
 
     def body(self, platform: Any) -> Module:
         m, shape, bits = Module(), self.shape, self._acc_bits
+        acts, nan = aligned(m, shape.act, self.act)
         words, at = [], 0
         for _ in range(shape.tables):
             for table in shape.shapes:
                 builder = TernaryBuilder(table)
                 m.submodules += builder
-                m.d.comb += builder.act.eq(self.act[at : at + len(builder.act)])
+                m.d.comb += builder.act.eq(acts[at : at + len(builder.act)])
                 at += len(builder.act)
                 words.append(builder.table)
         tables = Cat(*words)
@@ -272,6 +274,7 @@ class TernaryRow(Cell):
             tables = held
         tables = wire(m, tables, "tables_looked_up")
         starts = wire(m, self.clr & self.en[-1], "starts")
+        flag = self._flag(m, nan) if shape.act.nan else []
         for c in range(self._columns):
             m.submodules[f"column{c}"] = cell = TernaryCell(shape, bits)
             m.d.comb += [
@@ -279,9 +282,21 @@ class TernaryRow(Cell):
                 cell.clr.eq(starts),
                 cell.lines.eq(self.wgt.word_select(c, len(cell.lines))),
                 cell.table.eq(tables),
-                self.sums.word_select(c, bits).eq(cell.acc),
+                self.sums.word_select(c, bits + len(flag)).eq(Cat(cell.acc, *flag)),
             ]
         return m
+
+    def _flag(self, m: Module, nan: Value) -> list[Value]:
+        """Return whether an activation of the sums is not finite."""
+        if self.shape.pipeline:
+            held = Signal(reset_less=True, name="not_finite")
+            with m.If(self.en[0]):
+                m.d.sync += held.eq(nan)
+            nan = held
+        found = Signal(reset_less=True, name="nan_found")
+        with m.If(self.en[-1]):
+            m.d.sync += found.eq(nan | found & ~self.clr)
+        return [found]
 
 
 class TernaryRows(DecodedRows):
@@ -290,12 +305,17 @@ class TernaryRows(DecodedRows):
     def __init__(self, lookup: TernaryLookup, shape: Shape):
         super().__init__(shape, lookup.pipeline + 1)
         self.lookup = lookup
+        self.sum_bits = shape.acc_bits + lookup.act.nan
         keys = shape.columns * lookup.tables
         self.decoded_bits = keys * sum(lookup.line_bits)
 
     def new_row(self) -> TernaryRow:
         """Return a new row."""
-        return TernaryRow(self.lookup, self.shape.columns, self.sum_bits)
+        return TernaryRow(self.lookup, self.shape.columns, self.shape.acc_bits)
+
+    def split(self, word: Value) -> tuple[Value, Value]:
+        """Return the sum, and whether it is of an activation that is not finite."""
+        return (word[:-1], word[-1]) if self.lookup.act.nan else (word, Const(0, 1))
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return the decoded keys of a beat."""

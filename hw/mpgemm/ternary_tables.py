@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.bitheap import BitHeap
 from hw.arith.wires import wire
 from hw.cell import Cell
-from hw.spec.formats import IntFormat
+from hw.mpgemm.aligned import Activation
 
 __all__ = ["KEY_BITS", "TernaryBuilder", "TernaryTable", "trits"]
 
@@ -36,7 +36,7 @@ class TernaryTable:
     """
 
     size: int  #: Activations, ``g``.
-    act: IntFormat  #: Their format, two's complement or unsigned.
+    act: Activation  #: The integers that they are.
     carry_chains: bool = False  #: Whether sums are built for the carry chains of an FPGA.
 
     @property
@@ -47,8 +47,7 @@ class TernaryTable:
 
     def bounds(self, number: int) -> tuple[int, int]:
         """Return the least and the greatest value of an entry."""
-        low = -1 << self.act.bits - 1 if self.act.signed else 0
-        high = (1 << self.act.bits - int(self.act.signed)) - 1
+        low, high = self.act.low, self.act.high
         plus, minus = trits(number).count(1), trits(number).count(-1)
         return plus * low - minus * high, plus * high - minus * low
 
@@ -87,8 +86,8 @@ class TernaryBuilder(Cell):
 
     Members
     -------
-    act : ``In(size codes)``
-        Activation 0 low.
+    act : ``In(size * shape.act.bits)``
+        Integers, activation 0 low.
     table : ``Out(table.bits)``
         Entries from ``T[1]``, the first low, each signed.
 

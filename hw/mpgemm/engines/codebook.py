@@ -74,6 +74,8 @@ def _check(params: MpGemmParams) -> None:
             f"act must be a two's complement or unsigned integer with book rows, such as int8, "
             f"not {fmt.name!r}"
         )
+    if params.window is not None:
+        raise ValueError(f"window must not be given with book rows, but is {params.window!r}")
     within("bits", _bits(params), 1, 8)
     within("entry_bits", _entry_bits(params), 2, 16)
     _cube(params)
@@ -108,7 +110,14 @@ ENGINE = EngineKind(
     cycles="ceil(K / lanes) cycles a tile, at least `rows`; a book for each column adds 2**bits",
     when="For weights in a quantile format, which no multiplier takes as they are.",
     golden="sim.golden.mpgemm.codebook",
-    options={"book": "nf4", "lanes": 4, "bits": None, "entry_bits": None, **OPTIONS},
+    options={
+        "book": "nf4",
+        "lanes": 4,
+        "bits": None,
+        "entry_bits": None,
+        "window": None,
+        **OPTIONS,
+    },
     fixed={},
     check=_check,
     max_product=lambda params: _cube(params).cell.max_product,

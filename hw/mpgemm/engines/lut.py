@@ -24,7 +24,7 @@ These bits ``u[i]`` make the key: for full tables ``u[i]`` is bit ``i``. For hal
 ``group - 1`` is ``s = u[group - 1]``, and bit ``i`` below it ``u[i]`` where ``s`` is 1, else
 ``~u[i]``. Keys of activations beyond K and of columns beyond N may be anything.
 
-**Result.** ``sum(a * w)``, exact. A weight's code of B bits means with ``twos`` its value as two's
+**Result.** ``sum(a * w)``, exact, in units of the activations. A weight's code of B bits means with ``twos`` its value as two's
 complement, with ``offset`` the unsigned code less ``zero_point``, where none is given less
 ``2**(B - 1)``.
 """
@@ -35,18 +35,12 @@ from hw.mpgemm.engines import EngineKind
 from hw.mpgemm.groups import OPTIONS
 from hw.mpgemm.lookup import Lookup
 from hw.mpgemm.lookup_shape import LookupShape
-from hw.mpgemm.params import MpGemmParams, within
+from hw.mpgemm.params import MpGemmParams, check_zero, within
 from hw.mpgemm.shape import Shape
-from hw.spec.formats import IntFormat
 
 
 def _check(params: MpGemmParams) -> None:
-    fmt = params.act_format
-    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
-        raise ValueError(
-            f"act must be a two's complement or unsigned integer with engine lut, such as int8, "
-            f"not {fmt.name!r}"
-        )
+    check_zero(params)
     within("bits", params.option("bits"), 1, 8)
     within("group", params.option("group"), 2, 8)
     within("tables", params.option("tables"), 1, 64)
@@ -60,6 +54,11 @@ def _check(params: MpGemmParams) -> None:
         if params.option(name) not in allowed:
             text = " or ".join(allowed)
             raise ValueError(f"{name} must be {text}, not {params.option(name)!r}")
+    if params.option("table_source") == "port" and params.activation.nan:
+        raise ValueError(
+            f"act must be a format of finite codes with table_source port, such as int8 or e2m1, "
+            f"without a window, not {params.act!r}"
+        )
     if params.zero_point is not None:
         if params.option("scheme") != "offset":
             raise ValueError(
@@ -76,13 +75,11 @@ def _check(params: MpGemmParams) -> None:
 
 
 def _max_product(params: MpGemmParams) -> int:
-    most: int = params.act_format.max_int * _shape(params).max_weight
+    most: int = params.activation.most * _shape(params).max_weight
     return most
 
 
 def _shape(params: MpGemmParams) -> LookupShape:
-    fmt = params.act_format
-    assert isinstance(fmt, IntFormat)
     return LookupShape(
         bits=params.option("bits"),
         planes=params.option("planes"),
@@ -90,7 +87,7 @@ def _shape(params: MpGemmParams) -> LookupShape:
         tables=params.option("tables"),
         rows=params.rows,
         columns=params.columns,
-        act=fmt,
+        act=params.activation,
         half=params.option("table_kind") == "half",
         zero_point=params.zero_point,
         outside=params.option("table_source") == "port",
@@ -105,8 +102,8 @@ def _frame(params: MpGemmParams) -> Shape:
         rows=params.rows,
         columns=params.columns,
         depth=shape.depth,
-        lane_bits=shape.row_bits if shape.outside else shape.act.bits,
-        zero=0,
+        lane_bits=shape.row_bits if shape.outside else shape.act.code_bits,
+        zero=shape.act.zero or 0,
         act_lanes=shape.rows if shape.outside else 0,
         act_masked=shape.outside,
         wgt_bits=shape.wgt_bits,
@@ -114,6 +111,7 @@ def _frame(params: MpGemmParams) -> Shape:
         max_k=params.max_k,
         planes=shape.bits,
         planes_per_beat=shape.planes,
+        nan=shape.act.nan,
     )
     return params.epilogue.framed(frame)
 
@@ -139,6 +137,7 @@ ENGINE = EngineKind(
         "planes": 1,
         "table_kind": "half",
         "table_source": "builder",
+        "window": None,
         **OPTIONS,
     },
     check=_check,

@@ -12,7 +12,7 @@ for each step of ``group * tables`` products: one beat of activations and one of
 3**i)`` of the group's weights -1, 0 and 1. A number that no weights have counts as zero, as do keys
 of activations beyond K; keys of columns beyond N may be anything.
 
-**Result.** ``sum(a * w)``, exact.
+**Result.** ``sum(a * w)``, exact, in units of the activations.
 """
 
 from typing import Any
@@ -20,10 +20,9 @@ from typing import Any
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engines import EngineKind
 from hw.mpgemm.groups import OPTIONS
-from hw.mpgemm.params import MpGemmParams, within
+from hw.mpgemm.params import MpGemmParams, check_zero, within
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.ternary import TernaryLookup, TernaryRows
-from hw.spec.formats import IntFormat
 
 #: Activations of the tables of a group, by the option ``table_kind``.
 _PARTS: dict[str, dict[int, tuple[int, ...]]] = {
@@ -33,12 +32,7 @@ _PARTS: dict[str, dict[int, tuple[int, ...]]] = {
 
 
 def _check(params: MpGemmParams) -> None:
-    fmt = params.act_format
-    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
-        raise ValueError(
-            f"act must be a two's complement or unsigned integer with engine lut-ternary, such as "
-            f"int8, not {fmt.name!r}"
-        )
+    check_zero(params)
     within("group", params.option("group"), 2, 5)
     within("tables", params.option("tables"), 1, 64)
     within("pipeline", params.pipeline, 0, 1)
@@ -49,13 +43,11 @@ def _check(params: MpGemmParams) -> None:
 
 
 def _lookup(params: MpGemmParams) -> TernaryLookup:
-    fmt = params.act_format
-    assert isinstance(fmt, IntFormat)
     group = params.option("group")
     return TernaryLookup(
         group=group,
         tables=params.option("tables"),
-        act=fmt,
+        act=params.activation,
         parts=_PARTS[params.option("table_kind")][group],
         pipeline=params.pipeline,
         carry_chains=params.target != "gates",
@@ -68,11 +60,12 @@ def _frame(params: MpGemmParams) -> Shape:
         rows=params.rows,
         columns=params.columns,
         depth=look.group * look.tables,
-        lane_bits=look.act.bits,
-        zero=0,
+        lane_bits=look.act.code_bits,
+        zero=look.act.zero or 0,
         wgt_bits=params.columns * look.tables * look.key_bits,
         acc_bits=params.acc_width,
         max_k=params.max_k,
+        nan=look.act.nan,
     )
     return params.epilogue.framed(frame)
 
@@ -93,9 +86,9 @@ ENGINE = EngineKind(
     cycles="ceil(K / (group tables)) cycles a tile, at least `rows`",
     when="For ternary weights stored with 1.6 bits each, wide activations and many columns.",
     golden="sim.golden.mpgemm.lut_ternary",
-    options={"group": 5, "tables": 1, "table_kind": "half", **OPTIONS},
+    options={"group": 5, "tables": 1, "table_kind": "half", "window": None, **OPTIONS},
     check=_check,
-    max_product=lambda params: params.act_format.max_int,
+    max_product=lambda params: params.activation.most,
     shape=_frame,
     weights=_weights,
     build=lambda params: params.engine_of(_core(params)),
