@@ -49,7 +49,9 @@ class LookupShape:
     @property
     def row_bits(self) -> int:
         """Bits of one row's part in a beat of activations."""
-        return self.tables * self.table.port_bits if self.outside else self.depth * self.act.code_bits
+        return (
+            self.tables * self.table.port_bits if self.outside else self.depth * self.act.code_bits
+        )
 
     @property
     def max_weight(self) -> int:

@@ -24,9 +24,9 @@ These bits ``u[i]`` make the key: for full tables ``u[i]`` is bit ``i``. For hal
 ``group - 1`` is ``s = u[group - 1]``, and bit ``i`` below it ``u[i]`` where ``s`` is 1, else
 ``~u[i]``. Keys of activations beyond K and of columns beyond N may be anything.
 
-**Result.** ``sum(a * w)``, exact, in units of the activations. A weight's code of B bits means with ``twos`` its value as two's
-complement, with ``offset`` the unsigned code less ``zero_point``, where none is given less
-``2**(B - 1)``.
+**Result.** ``sum(a * w)``, exact, in units of the activations. A weight's code of B bits means with
+``twos`` its value as two's complement, with ``offset`` the unsigned code less ``zero_point``, where
+none is given less ``2**(B - 1)``.
 """
 
 from typing import Any
