@@ -53,9 +53,8 @@ class Activation:
         if isinstance(fmt, IntFormat) and self.plain:
             top = 1 << fmt.bits - fmt.signed
             return -top * fmt.signed, top - 1
-        if self.window and isinstance(fmt, FloatFormat):
-            most = self.window.max_int(fmt)
-            return -most * fmt.has_sign, most
+        if self.window:
+            return -self.most * fmt.signed, self.most
         values = [value for value in values_of(fmt) if value is not None]
         return min(values), max(values)
 
@@ -71,8 +70,10 @@ class Activation:
 
     @property
     def most(self) -> int:
-        """Largest magnitude."""
-        return max(-self.low, self.high)
+        """Largest magnitude of a legal code."""
+        if self.window and isinstance(self.fmt, FloatFormat):
+            return self.window.max_int(self.fmt)
+        return self.fmt.max_int
 
     @property
     def signed(self) -> bool:
