@@ -22,7 +22,7 @@ def _menu() -> str:
     return f"""{text}
 
 elongated tile M2 N64 K4 of LUT Tensor Core:
-  --engine lut --rows 2 --columns 64 --group 4 --bits 2"""
+  --engine lut --rows 2 --columns 64 --group 4 --bits 2 [--act fp16]"""
 
 
 _HELP = {

@@ -39,6 +39,8 @@ def _array(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
 def _mpgemm(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     engine = str(rng.choice(ENGINES))
     drawn: dict[str, Any] = {"engine": engine, "act": str(rng.choice(("int4", "int8")))}
+    if engine not in ("bit-plane", "shift-add") and rng.random() < 0.3:
+        drawn["act"] = str(rng.choice(("e2m1", "e4m3", "e5m2", "nf4")))
     drawn |= {name: int(rng.integers(1, 4)) for name in ("rows", "columns")}
     drawn["max_k"] = int(rng.integers(12, 40))
     if engine == "lut":

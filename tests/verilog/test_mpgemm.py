@@ -12,23 +12,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from gen.emit import emit
 from gen.unit import discover
 from hw.arith.select import lines
+from hw.mpgemm.aligned import Activation, aligned
 from hw.mpgemm.nearest import NearestRows, nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
 
 _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 
+_LUT = {"engine": "lut", "rows": 2, "columns": 2, "bits": 2, "group": 2, "max_k": 9}
 _PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
 _CODES = {"engine": "pq", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 _BOOKS = {"engine": "codebook", "book": "rows", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
+    "lut-fp16": {**_LUT, "act": "fp16", "tables": 2, "planes": 2, "pipeline": 2, "rows": 1},
+    "lut-window": {**_LUT, "act": "bf16", "window": "-4:4", "table_kind": "full", "pipeline": 1,
+                   "target": "xcup"},
+    "lut-book": {**_LUT, "act": "nf4", "group": 3},
+    "lut-e2m1-tables": {**_LUT, "act": "e2m1", "table_source": "port"},
+    "ternary-float": {**_TERNARY, "act": "e5m2", "group": 2, "pipeline": 1},
     "ternary": {**_TERNARY, "group": 3, "tables": 2},
     "ternary-split": {**_TERNARY, "act": "uint4", "table_kind": "split", "pipeline": 1},
     "ternary-chains": {**_TERNARY, "rows": 1, "group": 4, "target": "xcup"},
@@ -53,6 +61,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 _DECODE: Any = NearestRows.decode
 
+_ALIGNED: Any = aligned
+
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 
 
@@ -75,6 +85,26 @@ def test_engine(name: str, tmp_path: Path) -> None:
     assert all(spent == due for _, spent, due in report.times)
 
 
+def test_zeros_are_zeros(tmp_path: Path) -> None:
+    """Entries of 0.0 stay zero in every plane: nothing is added to an exponent."""
+    unit = discover()["mpgemm"]
+    text, manifest = emit(unit, unit.params(**{**_LUT, "act": "fp16", "bits": 4}))
+    (tmp_path / "mpgemm.v").write_text(text, encoding="utf-8")
+    zeros = [0x8000_0000_0000_8000, 0, 0x8000_8000_8000_8000]
+    stimulus = {
+        "s_axis_job": {"tdata": [2 | 2 << 16 | 6 << 32]},
+        "s_axis_act": {"tdata": zeros, "tlast": [0, 0, 1]},
+        "s_axis_wgt": {"tdata": [*range(12)], "tlast": [0] * 11 + [1]},
+    }
+    report = streams.check(
+        tmp_path / "mpgemm.v", manifest, stimulus, tmp_path / "build", passes=PASSES[:1]
+    )
+    assert report.passed, (report.fault, report.mismatch)
+    found = golden_of(manifest).run(manifest["parameters"], stimulus)["m_axis_out"]
+    assert list(found["tdata"]) == [0, 0]
+    assert list(found["tuser"]) == [0, 0]
+
+
 def _last(m: Module, distances: list[Value], taken: Value) -> list[Value]:
     return nearest(m, distances[::-1], taken)[::-1]
 
@@ -84,8 +114,22 @@ def _early(self: Any, m: Module, word: Value, taken: Value) -> Value:
     return _DECODE(SimpleNamespace(near=near, shape=self.shape), m, word, taken)
 
 
+def _finite(m: Module, act: Activation, codes: Value) -> tuple[Value, Value]:
+    return _ALIGNED(m, act, codes)[0], Const(0, 1)
+
+
+def _kept(self: Any, m: Module, nan: Value) -> list[Value]:
+    found = Signal(reset_less=True)
+    with m.If(self.en[0]):
+        m.d.sync += found.eq(nan | found & ~self.clr)
+    return [found]
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
+    "marks of activations": ("hw.mpgemm.lookup.aligned", _finite, "lut-fp16"),
+    "marks a cycle early": ("hw.mpgemm.ternary.TernaryRow._flag", _kept, "ternary-float"),
+    "code of zero": ("hw.mpgemm.aligned.Activation.zero", 0, "lut-book"),
     "illegal keys": ("hw.mpgemm.ternary._lines",
                      lambda m, number, first: [first] * (1 << len(number)), "ternary"),
     "digits of a key": ("hw.mpgemm.ternary._part",
