@@ -39,6 +39,8 @@ _HELP = {
     "format": "weight format",
     "book": "table format of the weights, such as nf4, sf4 or codebook:-3,0,1,5; rows: "
     "each column has a book of its own, which comes with the job",
+    "products": "each: one for each weight; shared: one for each activation and value of the book; "
+    "buckets: one for each sum of the activations with the same weight, at a tile's end",
     "lanes": "products of a step for each sum",
     "group_size": "products that share a scale, a multiple of lanes",
     "scale": "format of the scales of a column's groups",
@@ -76,6 +78,7 @@ UNIT = Unit(
         "engine": NAMES,
         "target": TARGETS,
         "scheme": ("twos", "offset", "bipolar"),
+        "products": ("each", "buckets", "shared"),
         "distance": ("l1", "l2"),
         "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),

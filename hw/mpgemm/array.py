@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.engine import Engine
 
-__all__ = ["build", "engine_of"]
+__all__ = ["build", "described", "engine_of"]
 
 
 def engine_of(params: ArrayParams, core: Any) -> Engine:
@@ -18,7 +18,11 @@ def engine_of(params: ArrayParams, core: Any) -> Engine:
 
 def build(params: ArrayParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
-    component: Any = params.flow.build(params)
+    return described(params, params.flow.build(params))
+
+
+def described(params: ArrayParams, component: Any) -> wiring.Component:
+    """Return ``component`` with what its manifest says."""
     cell, epilogue = params.cell, params.epilogue
     act, weight, sparse = cell.act_format, cell.weight_format, params.sparse
     word = sparse.word if sparse else weight.bits

@@ -37,4 +37,6 @@ def build(params: MpGemmParams) -> wiring.Component:
     for name, value in facts.items():
         if not hasattr(component, name):
             setattr(component, name, value)
+    if params.kind.contract:
+        component.contract |= params.kind.contract(params)
     return component

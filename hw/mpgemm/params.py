@@ -31,6 +31,7 @@ OPTIONS = (
     "table_source",
     "format",
     "book",
+    "products",
     "lanes",
     "group_size",
     "scale",
@@ -67,6 +68,7 @@ class MpGemmParams:
     table_source: str | None = None  #: Where the tables come from.
     format: str | None = None  #: Weight format.
     book: str | None = None  #: Table of the weights' values.
+    products: str | None = None  #: Where activations are multiplied with it.
     lanes: int | None = None  #: Products of a step for each sum.
     group_size: int | None = None  #: Products that share a scale.
     scale: str | None = None  #: Format of the scales of a column's groups.

@@ -71,6 +71,10 @@ class TernaryTable:
         """Largest magnitude of an entry."""
         return max(-self.bounds(self.entries)[0], self.bounds(self.entries)[1])
 
+    def new_builder(self) -> "TernaryBuilder":
+        """Return what makes the table."""
+        return TernaryBuilder(self)
+
     @property
     def label(self) -> str:
         """What decides the builder's logic, as part of a name."""

@@ -45,6 +45,8 @@ class EngineKind:
     longest: "Callable[[MpGemmParams], int] | None" = None
     #: Choices that follow from others, as the manifest states them.
     resolved: "Callable[[MpGemmParams], dict[str, Any]] | None" = None
+    #: What the manifest's contract says besides.
+    contract: "Callable[[MpGemmParams], dict[str, Any]] | None" = None
     #: Parameters of the cells that the engine leaves no choice of.
     fixed: Mapping[str, Any] = field(default_factory=dict)
     #: Small parameter sets on which the house rules and the formal proofs are run.

@@ -9,14 +9,28 @@ for each step of ``lanes`` products: one beat of activations, row ``r``, product
 signed entries of its column, of ``entry_bits``. They come on ``s_axis_scale`` before the first step
 of each tile, a beat for each entry, entry 0 first: column ``c``'s is number ``c`` of the beat.
 
+**Products.** With ``products`` ``each`` every weight is multiplied with its activation. With
+``shared`` each activation is multiplied with all that the book has, once for all columns. With
+``buckets`` every cell adds up the activations of the weights of one value, E sums where a book of
+all columns has E magnitudes but 0, or one for each code; at a tile's end they are multiplied, one
+in each column and cycle. This takes ``E * rows`` cycles, in all but the last of which no step of
+the next tile is taken. The manifest's ``contract`` says so as ``drain``: a tile's first row leaves
+the core ``first`` cycles after its last step was taken, each further one, also beyond M, ``row``
+cycles later; in ``blocked`` cycles after the last step no step and no entry of a book is taken. A
+group of products that has a scale is to all this a tile.
+
 **Result.** ``sum(a * w)``, exact, in units of the book.
 """
 
 from typing import Any
 
-from hw.mpgemm import cells
+from hw.mpgemm import array, cells
 from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.book import Book
+from hw.mpgemm.book_products import ProductLookup, ProductRows, ProductTable
+from hw.mpgemm.book_sums import BookSums, SumsShape
 from hw.mpgemm.books import Books, book_shape
+from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
 from hw.mpgemm.groups import OPTIONS
@@ -61,6 +75,7 @@ def _check(params: MpGemmParams) -> None:
                     f"{getattr(params, name)!r}; rows takes it"
                 )
         cells.check(params)
+        _check_products(params)
         return
     for name in OPTIONS:
         if getattr(params, name) not in (None, False):
@@ -79,6 +94,33 @@ def _check(params: MpGemmParams) -> None:
     within("bits", _bits(params), 1, 8)
     within("entry_bits", _entry_bits(params), 2, 16)
     _cube(params)
+    _check_products(params)
+
+
+def _check_products(params: MpGemmParams) -> None:
+    products, loaded = params.option("products"), _loaded(params)
+    if products == "each":
+        return
+    if products not in ("buckets", "shared"):
+        raise ValueError(f"products must be each, buckets or shared, not {products!r}")
+    if loaded and products == "shared":
+        raise ValueError(
+            "products must be each or buckets with book rows, whose columns have no values in "
+            "common, not 'shared'"
+        )
+    fmt = params.act_format
+    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
+        raise ValueError(
+            f"act must be a two's complement or unsigned integer with products {products}, such as "
+            f"int8, not {fmt.name!r}"
+        )
+    book = _cube(params).cell.weight_format
+    if not loaded and (book.nonfinite or book.bits > 8):
+        raise ValueError(
+            f"book must have finite codes of at most 8 bits with products {products}, such as nf4, "
+            f"not {book.name!r}"
+        )
+    within("pipeline", params.pipeline, 0, 1)
 
 
 def _frame(params: MpGemmParams) -> Shape:
@@ -97,21 +139,59 @@ def _resolved(params: MpGemmParams) -> dict[str, Any]:
     return {"bits": _bits(params), "entry_bits": _entry_bits(params)}
 
 
+def _sums(params: MpGemmParams) -> SumsShape:
+    cell = _cube(params).cell
+    fmt = cell.act_format
+    assert isinstance(fmt, IntFormat)
+    bits = _bits(params)
+    return SumsShape(
+        book=Book(f"rows{bits}", bits) if _loaded(params) else Book.of(cell.weight_format),
+        lanes=params.option("lanes"),
+        act=fmt,
+        longest=cell.max_k,
+        carry_chains=params.target != "gates",
+    )
+
+
+def _core(params: MpGemmParams) -> Any:
+    """Return the core that makes its products in a way of its own."""
+    sums = _sums(params)
+    if params.option("products") == "shared":
+        table = ProductTable(sums.book, sums.act, sums.carry_chains)
+        return Decoded(ProductRows(ProductLookup(table, sums.lanes, params.pipeline), params.shape))
+    entry_bits = _entry_bits(params) if _loaded(params) else 0
+    return BookSums(sums, params.shape, entry_bits, params.pipeline)
+
+
 def _build(params: MpGemmParams) -> Any:
-    if not _loaded(params):
+    own, loaded = params.option("products") != "each", _loaded(params)
+    if loaded:
+        core = _core(params) if own else Books(_cube(params), _bits(params))
+        return Engine(params.shape, core)
+    if not own:
         return cells.build(params)
-    return Engine(_frame(params), Books(_cube(params), _bits(params)))
+    cube = _cube(params)
+    return array.described(cube, array.engine_of(cube, _core(params)))
+
+
+def _contract(params: MpGemmParams) -> dict[str, Any]:
+    if params.option("products") != "buckets":
+        return {}
+    return {"drain": _sums(params).drain(params.rows, params.pipeline)}
 
 
 ENGINE = EngineKind(
     name="codebook",
     summary="weights are indices into a book of values, one for all or one for each column",
-    source="QLoRA (NF4); DeepGEMM for the tables; GANQ for a book for each column",
-    cycles="ceil(K / lanes) cycles a tile, at least `rows`; a book for each column adds 2**bits",
+    source="QLoRA (NF4); DeepGEMM for the tables; GANQ for a book for each column and for buckets; "
+    "AxLLM for shared products",
+    cycles="ceil(K / lanes) cycles a tile, at least `rows`; a book for each column adds 2**bits, "
+    "buckets `rows` times their number",
     when="For weights in a quantile format, which no multiplier takes as they are.",
     golden="sim.golden.mpgemm.codebook",
     options={
         "book": "nf4",
+        "products": "each",
         "lanes": 4,
         "bits": None,
         "entry_bits": None,
@@ -126,6 +206,7 @@ ENGINE = EngineKind(
     shape=_frame,
     weights=_weights,
     build=_build,
+    contract=_contract,
     cases=(
         {
             "act": "int2",

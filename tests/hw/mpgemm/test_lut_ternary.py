@@ -11,7 +11,8 @@ from amaranth.sim import Simulator
 
 from hw.mpgemm.aligned import Activation
 from hw.mpgemm.params import MpGemmParams
-from hw.mpgemm.ternary import TernaryKey, TernaryLookup, TernaryRow
+from hw.mpgemm.table_rows import TableRow
+from hw.mpgemm.ternary import TernaryKey, TernaryLookup
 from hw.mpgemm.ternary_tables import KEY_BITS, TernaryTable, trits
 from hw.spec.formats import parse
 
@@ -37,7 +38,7 @@ def test_a_table_has_one_adder_for_each_entry_of_several_activations() -> None:
 )
 def test_every_key(group: int, parts: tuple[int, ...], act: str, chains: bool) -> None:
     shape = TernaryLookup(group, 1, Activation(parse(act)), parts, 0, chains)
-    key, row = TernaryKey(shape), TernaryRow(shape, 1, 16)
+    key, row = TernaryKey(shape), TableRow(shape, 1, 16)
     legal = {
         sum(w * 3**i for i, w in enumerate(weights)): weights
         for weights in itertools.product((-1, 0, 1), repeat=group)
