@@ -11,11 +11,11 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.multiples import multiples
 from hw.arith.wires import wire
 from hw.cell import Cell
+from hw.mpgemm.aligned import Activation
 from hw.mpgemm.book import Book, BookKey
 from hw.mpgemm.decoded import DecodedRows
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.table_rows import TableRow
-from hw.spec.formats import IntFormat
 
 __all__ = ["ProductBuilder", "ProductLookup", "ProductRows", "ProductTable"]
 
@@ -25,7 +25,7 @@ class ProductTable:
     """What decides the products of one activation with the factors of a book."""
 
     book: Book
-    act: IntFormat
+    act: Activation
     carry_chains: bool = False
 
     @property
@@ -36,14 +36,13 @@ class ProductTable:
     @property
     def most(self) -> int:
         """Largest magnitude of a product."""
-        return max(map(abs, self.book.factors)) * self.act.max_int
+        return max(map(abs, self.book.factors)) * max(-self.act.low, self.act.high)
 
     @property
     def entry_bits(self) -> int:
         """Bits of the widest product, signed."""
-        low = -1 << self.act.bits - 1 if self.act.signed else 0
-        high = (1 << self.act.bits - int(self.act.signed)) - 1
-        ends = [factor * end for factor in self.book.factors for end in (low, high)]
+        acts = self.act.low, self.act.high
+        ends = [factor * end for factor in self.book.factors for end in acts]
         return 1 + max((end if end >= 0 else -end - 1).bit_length() for end in ends)
 
     @property
@@ -66,6 +65,7 @@ class ProductBuilder(Cell):
     Members
     -------
     act : ``In(act.bits)``
+        The integer.
     table : ``Out(table.bits)``
         Products with the book's factors in their order, each signed.
 
@@ -123,9 +123,14 @@ class ProductLookup:
         return self.table.bits
 
     @property
+    def act(self) -> Activation:
+        """The integers of activations."""
+        return self.table.act
+
+    @property
     def act_bits(self) -> int:
-        """Bits of a row's activations."""
-        return self.tables * self.table.act.bits
+        """Bits of the codes of a row's activations."""
+        return self.tables * self.act.code_bits
 
     @property
     def bound(self) -> int:
@@ -153,7 +158,7 @@ class ProductRows(DecodedRows):
 
     def new_row(self) -> TableRow:
         """Return a new row."""
-        return TableRow(self.lookup, self.shape.columns, self.sum_bits)
+        return TableRow(self.lookup, self.shape.columns, self.shape.acc_bits)
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return what the codes of a beat name."""

@@ -30,7 +30,8 @@ class DecodedRows(ABC):
     decoded_bits: int
 
     def __init__(self, shape: Shape, cell_latency: int):
-        self.shape, self.cell_latency, self.sum_bits = shape, cell_latency, shape.acc_bits
+        self.shape, self.cell_latency = shape, cell_latency
+        self.sum_bits = shape.acc_bits + shape.nan
         #: Cycles after which the weights of a step are decoded.
         self.weights_stage = cell_latency - 1
 
@@ -39,8 +40,8 @@ class DecodedRows(ABC):
         """Return a new row, with the members of :class:`~hw.mpgemm.broadcast.CellRow`."""
 
     def split(self, word: Value) -> tuple[Value, Value]:
-        """Return the sum, and that it is no NaN."""
-        return word, Const(0, 1)
+        """Return the sum, and whether it is a NaN: where one can be, the bit above it."""
+        return (word[:-1], word[-1]) if self.shape.nan else (word, Const(0, 1))
 
     @abstractmethod
     def decode(self, m: Module, word: Value, taken: Value) -> Value:

@@ -145,17 +145,12 @@ class TernaryRows(DecodedRows):
     def __init__(self, lookup: TernaryLookup, shape: Shape):
         super().__init__(shape, lookup.pipeline + 1)
         self.lookup = lookup
-        self.sum_bits = shape.acc_bits + lookup.act.nan
         keys = shape.columns * lookup.tables
         self.decoded_bits = keys * sum(lookup.line_bits)
 
     def new_row(self) -> TableRow:
         """Return a new row."""
         return TableRow(self.lookup, self.shape.columns, self.shape.acc_bits)
-
-    def split(self, word: Value) -> tuple[Value, Value]:
-        """Return the sum, and whether it is of an activation that is not finite."""
-        return (word[:-1], word[-1]) if self.lookup.act.nan else (word, Const(0, 1))
 
     def decode(self, m: Module, word: Value, taken: Value) -> Value:
         """Return the decoded keys of a beat."""

@@ -18,6 +18,7 @@ from gen.emit import emit
 from gen.unit import discover
 from hw.arith.select import lines
 from hw.mpgemm.aligned import Activation, aligned
+from hw.mpgemm.book_sums import BookSums
 from hw.mpgemm.nearest import NearestRows, nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
@@ -27,6 +28,7 @@ _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 _LUT = {"engine": "lut", "rows": 2, "columns": 2, "bits": 2, "group": 2, "max_k": 9}
 _PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
 _CODES = {"engine": "pq", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
+_BOOK = {"engine": "codebook", "rows": 2, "columns": 2, "max_k": 7, "act": "int4", "lanes": 2}
 _BOOKS = {"engine": "codebook", "book": "rows", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 
 #: Each engine, with each of its structures and odd shapes.
@@ -53,6 +55,18 @@ CASES: dict[str, dict[str, Any]] = {
                               "scheme": "bipolar"},
     "books": {**_BOOKS, "bits": 2, "entry_bits": 5, "lanes": 2, "pipeline": 1},
     "books-chains": {**_BOOKS, "bits": 3, "rows": 1, "lanes": 3, "target": "xcup"},
+    "shared": {**_BOOK, "book": "codebook:-3,3,5,0", "products": "shared"},
+    "shared-chains": {**_BOOK, "act": "uint3", "book": "codebook:-9,-3,7,9", "products": "shared",
+                      "rows": 1, "pipeline": 1, "target": "xcup"},
+    "shared-floats": {**_BOOK, "act": "e3m1_fn", "book": "codebook:0,1", "products": "shared",
+                      "pipeline": 1},
+    "buckets": {**_BOOK, "book": "codebook:-3,3,5,0", "products": "buckets"},
+    "buckets-chains": {**_BOOK, "act": "uint3", "book": "codebook:-3,3", "products": "buckets",
+                       "rows": 1, "pipeline": 1, "target": "xcup"},
+    "buckets-groups": {**_BOOK, "book": "codebook:0,1,2,-7", "products": "buckets", "columns": 1,
+                       "group_size": 4, "scale": "int8"},
+    "buckets-books": {**_BOOKS, "bits": 2, "entry_bits": 4, "lanes": 1, "products": "buckets",
+                      "pipeline": 1},
     "pq": {**_CODES, "subvector": 3, "centroids": 5, "entry_bits": 5},
     "pq-squares": {**_CODES, "subvector": 2, "centroids": 3, "distance": "l2", "rows": 1,
                    "target": "xcup"},
@@ -60,6 +74,7 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 _DECODE: Any = NearestRows.decode
+_FACTORS: Any = BookSums._factors
 
 _ALIGNED: Any = aligned
 
@@ -125,6 +140,15 @@ def _kept(self: Any, m: Module, nan: Value) -> list[Value]:
     return [found]
 
 
+def _stuck(self: Any, m: Module, entry: Value, load: Value, turn: Value) -> list[Value]:
+    factors: list[Value] = _FACTORS(self, m, entry, load, Const(0, 1))
+    return factors
+
+
+def _plain(m: Module, word: Value, constants: tuple[int, ...], chains: bool) -> dict[int, Value]:
+    return dict.fromkeys(constants, word)
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "marks of activations": ("hw.mpgemm.lookup.aligned", _finite, "lut-fp16"),
@@ -154,6 +178,14 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "elements beyond K": ("hw.mpgemm.nearest.NearestRows.decode",
                           lambda self, m, word, taken: Cat(word[: self.shape.wgt_bits],
                                                            word[-self.shape.scale_bits :]), "pq"),
+    "signs of a book": ("hw.mpgemm.book.Book._number",
+                        lambda self, value: value and 1 + self.factors.index(abs(value)),
+                        "shared"),
+    "carry of what is negated": ("hw.mpgemm.book.Book.both", lambda *_: False, "buckets"),
+    "multiples of an activation": ("hw.mpgemm.book_products.multiples", _plain, "shared-chains"),
+    "sum that is read": ("hw.mpgemm.book_sums._one_of", lambda m, chosen, words: words[0],
+                         "buckets-books"),
+    "turns of a book": ("hw.mpgemm.book_sums.BookSums._factors", _stuck, "buckets-books"),
     "order of a book": ("hw.mpgemm.books.lines",
                         lambda m, code, top: lines(m, code, top)[::-1], "books"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),

@@ -108,11 +108,10 @@ def _check_products(params: MpGemmParams) -> None:
             "products must be each or buckets with book rows, whose columns have no values in "
             "common, not 'shared'"
         )
-    fmt = params.act_format
-    if not isinstance(fmt, IntFormat) or fmt.encoding not in ("twos", "unsigned"):
+    if products == "buckets" and not params.activation.plain:
         raise ValueError(
-            f"act must be a two's complement or unsigned integer with products {products}, such as "
-            f"int8, not {fmt.name!r}"
+            f"act must be a two's complement or unsigned integer with products buckets, such as "
+            f"int8, not {params.act_format.name!r}"
         )
     book = _cube(params).cell.weight_format
     if not loaded and (book.nonfinite or book.bits > 8):
@@ -139,28 +138,27 @@ def _resolved(params: MpGemmParams) -> dict[str, Any]:
     return {"bits": _bits(params), "entry_bits": _entry_bits(params)}
 
 
+def _book(params: MpGemmParams) -> Book:
+    if _loaded(params):
+        return Book(f"rows{_bits(params)}", _bits(params))
+    return Book.of(_cube(params).cell.weight_format)
+
+
 def _sums(params: MpGemmParams) -> SumsShape:
-    cell = _cube(params).cell
-    fmt = cell.act_format
+    fmt = params.act_format
     assert isinstance(fmt, IntFormat)
-    bits = _bits(params)
-    return SumsShape(
-        book=Book(f"rows{bits}", bits) if _loaded(params) else Book.of(cell.weight_format),
-        lanes=params.option("lanes"),
-        act=fmt,
-        longest=cell.max_k,
-        carry_chains=params.target != "gates",
-    )
+    longest, chains = _cube(params).cell.max_k, params.target != "gates"
+    return SumsShape(_book(params), params.option("lanes"), fmt, longest, chains)
 
 
 def _core(params: MpGemmParams) -> Any:
     """Return the core that makes its products in a way of its own."""
-    sums = _sums(params)
-    if params.option("products") == "shared":
-        table = ProductTable(sums.book, sums.act, sums.carry_chains)
-        return Decoded(ProductRows(ProductLookup(table, sums.lanes, params.pipeline), params.shape))
-    entry_bits = _entry_bits(params) if _loaded(params) else 0
-    return BookSums(sums, params.shape, entry_bits, params.pipeline)
+    if params.option("products") == "buckets":
+        entry_bits = _entry_bits(params) if _loaded(params) else 0
+        return BookSums(_sums(params), params.shape, entry_bits, params.pipeline)
+    table = ProductTable(_book(params), params.activation, params.target != "gates")
+    look = ProductLookup(table, params.option("lanes"), params.pipeline)
+    return Decoded(ProductRows(look, params.shape))
 
 
 def _build(params: MpGemmParams) -> Any:
