@@ -138,23 +138,29 @@ class LookupCell(Cell):
             for plane in range(shape.planes)
             for table in range(shape.tables)
         ]
-        direct = shape.beats == 1 and shape.pipeline < 2 and not shape.carry_chains
-        if not direct:
-            terms = [(*self._beat(m, terms), 0)]
+        at_once = shape.beats == 1 and shape.pipeline < 2
+        # With carry chains the share begins the sum of the beat, which is narrower than the whole.
+        share = self.share.as_signed() if shape.share_bits else None
+        early = share if at_once and shape.carry_chains else None
+        if not at_once or shape.carry_chains:
+            terms = [(*self._beat(m, terms, early), 0)]
         kept = self.acc & (~self.clr).replicate(self._acc_bits)
+        heap: BitHeap
         if shape.carry_chains:
             heap = BitHeap(m, self._acc_bits, True)
-            heap.add(kept.as_signed())
         else:
             heap = WideHeap(m, kept, shape.bound)
         for word, carry, plane in terms:
             heap.add(word, plane, carry)
-        if shape.share_bits:
-            heap.add(self.share.as_signed())
+        if share is not None and early is None:
+            heap.add(share)
+        if shape.carry_chains:
+            heap.add(kept.as_signed())  # last: the adders before it are narrower
         held = Signal(signed(self._acc_bits), reset_less=True)
         m.d.comb += self.acc.eq(held)
+        total = heap.total()  # outside of the condition, which would gate every adder
         with m.If(self.en if shape.carry_chains else Const(1, 1)):
-            m.d.sync += held.eq(heap.total())
+            m.d.sync += held.eq(total)
         return m
 
     def _lookup(self, m: Module, plane: int, table: int) -> tuple[Value, Value | None]:
@@ -195,13 +201,16 @@ class LookupCell(Cell):
         return level[0], ~key[-1]
 
     def _beat(
-        self, m: Module, terms: list[tuple[Value, Value | None, int]]
+        self, m: Module, terms: list[tuple[Value, Value | None, int]], share: Value | None
     ) -> tuple[Value, Value | None]:
-        """Return the sum of a beat, in its place."""
+        """Return the sum of a beat and the share, if any, in its place."""
         shape = self.shape
         word, carry, _ = terms[0]
-        if len(terms) > 1:
-            heap = BitHeap(m, 1 + shape.beat_most.bit_length(), shape.carry_chains)
+        if len(terms) > 1 or share is not None:
+            most = shape.beat_most if share is None else shape.bound
+            heap = BitHeap(m, 1 + most.bit_length(), shape.carry_chains)
+            if share is not None:
+                heap.add(share)
             for each, more, plane in terms:
                 heap.add(each, plane, more)
             word, carry = heap.total(), None

@@ -195,8 +195,9 @@ class NearestCell(Cell):
         heap.add(wire(m, word, "entry").as_signed())
         held = Signal(signed(self._acc_bits), reset_less=True)
         m.d.comb += self.acc.eq(held)
+        total = heap.total()  # outside of the condition, which would gate every adder
         with m.If(self.en if shape.carry_chains else Const(1, 1)):
-            m.d.sync += held.eq(heap.total())
+            m.d.sync += held.eq(total)
         return m
 
 
