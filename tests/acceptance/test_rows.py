@@ -19,11 +19,24 @@ from hw.spec.formats import parse
 from sim.golden.formats import decode, decode_float
 from sim.golden.groups import quantize_groups
 from sim.golden.mpgemm import lut, lut_ternary, ternary_add
+from sim.golden.mpgemm.binary_codes import (
+    BinaryCodes,
+    quantize_bcq,
+    quantize_hlq,
+    storage_bits,
+)
 from sim.golden.mpgemm.cycles import cycles
 from sim.golden.mpgemm.image import pack, unpack
+from sim.golden.mpgemm.plane_groups import (
+    plane_activations,
+    plane_scales,
+    plane_weights,
+    shifted_activations,
+    shifted_lookups,
+)
 from sim.golden.mpgemm.plane_major import dequantized, view_codes, view_macs
 from sim.golden.mpgemm.pq import encode as nearest
-from sim.golden.mpgemm.table_beats import table_fields
+from sim.golden.mpgemm.table_beats import table_fields, table_of
 from sim.golden.mpgemm.transcode import from_tq1_0, to_tq1_0
 from sim.golden.mpgemm.unit import Unit
 from sim.golden.mpgemm.words import stream_bytes
@@ -58,6 +71,11 @@ def random() -> np.random.Generator:
 
 def signed(rng: np.random.Generator, shape: tuple[int, ...], bits: int = 8) -> Any:
     return rng.integers(-(1 << bits - 1), 1 << bits - 1, shape)
+
+
+def as_binary32(c: Any) -> Any:
+    """Codes of binary32, as they come out, as numbers."""
+    return np.asarray(c, dtype=np.int64).astype(np.int32).view(np.float32)
 
 
 def codes(values: Any, bits: int = 8) -> Any:
@@ -265,12 +283,12 @@ def _(folder: Path) -> None:
     sizes = "--rows 2 --columns 1 --lanes 2 --group-size 4 --max-k 12"
     job = Job(codes(a), codes(w, 4), s=(s.view(np.uint16), z, None))
     c = held(small("mixpe", sizes), folder, job, count=3).c[0]
-    assert_array_equal(c.astype(np.int32).view(np.float32), due)
+    assert_array_equal(as_binary32(c), due)
     x = rng.normal(size=(3, 7)).astype(np.float16)
     job = Job(x.view(np.uint16), codes(w, 4), s=(s.view(np.uint16), None, None))
     c = held(small("mixpe", sizes, 1), folder, job, count=3).c[0]
     real = x.astype(np.float64) @ (s[group] * w.astype(np.float64))
-    np.testing.assert_allclose(c.astype(np.int32).view(np.float32), real, rtol=1e-6)
+    np.testing.assert_allclose(as_binary32(c), real, rtol=1e-6)
 
 
 @row(
@@ -348,7 +366,73 @@ def _(folder: Path) -> None:
     job = Job(codes(a), codes(w, 4), s=(s, None, None))
     scaled = held(small("hsa", "--columns 2 --lanes 2 --group 4 --max-k 12", 1), folder, job)
     real = a @ (2.0 ** (s[np.arange(9) // 4] - 127) * w)
-    assert_array_equal(scaled.c[0].astype(np.int32).view(np.float32), real)
+    assert_array_equal(as_binary32(scaled.c[0]), real)
+
+
+@row(
+    "elutq",
+    "mpgemm --engine lut --bits 1 --scheme offset --zero-point 0 --tables 4 --group-size 128 "
+    "--scale fp16",
+)
+def _(folder: Path) -> None:
+    """HLQ: each plane of a group has a scale of its own, and the group a zero."""
+    rng = random()
+    w, a = rng.normal(size=(20, 3)) / 8, signed(rng, (3, 20))
+    command = small("elutq", "--tables 1 --columns 2 --group-size 8 --max-k 96")
+    jobs, reals = [], []
+    for bits in (2, 3):
+        found = quantize_hlq(w, bits, 8)
+        errors = [((each.values() - w) ** 2).sum() for each in (found, quantize_hlq(w, bits, 8, 0))]
+        assert errors[0] < errors[1]
+        scales = plane_scales(found).astype(np.float16).view(np.uint16)
+        jobs.append(Job(plane_activations(found, codes(a)), plane_weights(found),
+                        s=(scales, None, None)))  # fmt: skip
+        reals.append(a @ found.values())
+    for c, real in zip(held(command, folder, *jobs, count=3).c, reals, strict=True):
+        np.testing.assert_allclose(as_binary32(c), real, rtol=1e-4, atol=1e-4)
+    assert [storage_bits(2, 128), storage_bits(2, 64), storage_bits(3, 128)] == [2.375, 2.75, 3.5]
+
+
+@row(
+    "shiftaddllm",
+    "mpgemm --engine lut --bits 1 --scheme offset --zero-point 0 --group 8 --group-size 8 "
+    "--scale fp16 --rows 1",
+    "mpgemm --engine lut --bits 1 --scheme offset --zero-point 0 --group 8 --group-size 8 "
+    "--scale fp16 --rows 1 --table-kind full",
+)
+def _(folder: Path) -> None:
+    """Signs times sums of powers of two, shifted before ("Acc") and after the lookup ("Lat")."""
+    shift_and_add(folder, 0)
+
+
+def shift_and_add(folder: Path, number: int) -> None:
+    """Tables of 8 activations: half of them 128 entries, all 256."""
+    rng = random()
+    w, a = rng.normal(size=(16, 2)), signed(rng, (2, 16), 2)
+    # One alpha for all columns: shifted activations are activations of more products.
+    acc = quantize_bcq(w, 2, 8, terms=1, outputs=2)
+    before, least = shifted_activations(acc, a)
+    lifted = np.ldexp(acc.scales[:, :, 0], -least).astype(int)
+    wide = np.concatenate([a * lifted[np.arange(16) // 8, t] for t in range(2)], axis=1)
+    ones = np.full((4, 2), np.float16(1).view(np.uint16))
+    jobs = [Job(codes(wide, 5), acc.planes.reshape(32, 2), s=(ones, None, None))]
+    # Powers of two of their own for each column: each is a group with a scale.
+    lat = quantize_bcq(w, 2, 8, terms=2)
+    after, unit = shifted_lookups(lat, a)
+    assert lat.powers is not None
+    terms = np.ldexp(lat.powers.signs.astype(float), lat.powers.exponents)
+    each = BinaryCodes(np.tile(lat.planes, (2, 1, 1)), np.concatenate(terms, axis=1), lat.zeros, 8,
+                       sigma=True)  # fmt: skip
+    scales = plane_scales(each).astype(np.float16).view(np.uint16)
+    jobs.append(Job(plane_activations(each, codes(a, 5)), plane_weights(each),
+                    s=(scales, None, None)))  # fmt: skip
+    command = small("shiftaddllm", "--columns 1 --max-k 80 --act int5 --target xcup", number)
+    found = held(command, folder, *jobs, count=1, keys=False)
+    signs = 2 * as_binary32(found.c[0]) - wide.sum(axis=1, keepdims=True)
+    assert_array_equal(signs, before.astype(float))
+    np.testing.assert_allclose(as_binary32(found.c[1]), after.astype(float) * 2.0**unit, atol=1e-6)
+    entries = table_of(a[:, :8], found.parameters["table_kind"] == "half").shape[1]
+    assert entries == (128, 256)[number]
 
 
 @row("tellme", "mpgemm --engine lut-ternary --group 5 --tables 16 --rows 1 --columns 64")
@@ -356,7 +440,7 @@ def _(folder: Path) -> None:
     """Tables made online, keys of five weights in a signed byte, decode and prefill."""
     rng = random()
     a, w = signed(rng, (3, 13)), rng.integers(-1, 2, (13, 3))
-    command = small("tellme", "--tables 1 --columns 2 --max-k 20")
+    command = small("tellme", "--tables 1 --columns 2 --max-k 20 --target xcup")
     found = held(command, folder, Job(codes(a), w), Job(codes(a[:1]), w), keys=False)
     assert_array_equal(found.c[0].astype(int), a @ w)
     assert_array_equal(found.c[1], found.c[0][:1])
@@ -374,3 +458,8 @@ def _(folder: Path) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_row(name: str, tmp_path: Path) -> None:
     ROWS[name](tmp_path)
+
+
+@pytest.mark.deep
+def test_all_entries_of_shiftaddllm(tmp_path: Path) -> None:
+    shift_and_add(tmp_path, 1)

@@ -9,7 +9,7 @@ result is
 * of half tables ``sum(2**t * L[t]) + (2**B - 1 - 2*z) * SA``, twice the product, as entries of a
   table may be odd and even; z is ``zero_point``, or ``2**(B - 1)``,
 * of full ones ``sum(2**t * L[t]) - z * SA``; without ``zero_point`` the top plane is negative and z
-  is 0.
+  is 0. Their entry 0 is 0, whatever comes for it.
 
 With ``aggregate`` ``average``, ``L[t]`` of a step is not the sum of the lookups but ``tables``
 times their average as :func:`sim.golden.mpgemm.tmac.fast_average` rounds it.
@@ -25,7 +25,7 @@ from sim.golden.mpgemm.frame import Padding
 from sim.golden.mpgemm.table_beats import pack_entries, signed_tables
 from sim.golden.mpgemm.tmac import fast_average, fast_bias
 
-__all__ = ["average_bias", "entry_sums", "entry_totals", "pack_any_entries"]
+__all__ = ["average_bias", "entry_sums", "pack_any_entries"]
 
 Integers = NDArray[np.int64]
 
@@ -45,6 +45,8 @@ def entry_sums(parameters: Mapping[str, Any]) -> Sums:
 
     def sums(a: Integers, w: Integers, beats: int) -> Integers:
         entries = signed_tables(parameters, a)
+        if not half:
+            entries[..., 0] = 0
         keys = w.reshape(len(w), -1, beats, planes, tables)
         found = _looked_up(entries, keys, group) if half else _at(entries, keys)
         steps = tables * fast_average(found) if average else found.sum(axis=-1)
@@ -53,15 +55,9 @@ def entry_sums(parameters: Mapping[str, Any]) -> Sums:
         if not half and zero is None:
             weight[-1] = -weight[-1]
         total = (steps.reshape(*steps.shape[:3], count) * weight).sum(axis=(2, 3))
-        return total + _share(count, half, zero) * entry_totals(parameters, a)[:, None]
+        return total + _share(count, half, zero) * _totals(parameters, a)[:, None]
 
     return sums
-
-
-def entry_totals(parameters: Mapping[str, Any], a: Integers) -> Integers:
-    """Return the sums (rows,) of the last entries, in place of those of activations."""
-    totals: Integers = signed_tables(parameters, a)[..., -1].sum(axis=(1, 2))
-    return totals
 
 
 def average_bias(parameters: Mapping[str, Any], steps: int, planes: int) -> float:
@@ -89,6 +85,12 @@ def pack_any_entries(
         raise ValueError(f"entries must be {-limit} to {limit - 1}")
     missing = -array.shape[1] % int(parameters["tables"])
     return pack_entries(parameters, np.pad(array, ((0, 0), (0, missing), (0, 0))), n, padding)
+
+
+def _totals(parameters: Mapping[str, Any], a: Integers) -> Integers:
+    """Return the sums (rows,) of the last entries, in place of those of activations."""
+    totals: Integers = signed_tables(parameters, a)[..., -1].sum(axis=(1, 2))
+    return totals
 
 
 def _share(planes: int, half: bool, zero: Any) -> int:

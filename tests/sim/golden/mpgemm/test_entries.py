@@ -37,6 +37,8 @@ def by_hand(p, job, act, wgt):
             a, w = next(act), [next(wgt) for _ in range(beats)]
 
             def entry(r, table, index, a=a):
+                if not half and not index:
+                    return 0
                 x = a >> ((r * tables + table) * size + index) * width & (1 << width) - 1
                 return x - (1 << width) if x >> width - 1 else x
 
