@@ -114,8 +114,9 @@ class SumCell(Cell):
                 word = act & line[entry].replicate(len(act))
                 carry = line[entry] & line[-1] if shape.book.both(entry) else None
                 heap.add(word.as_signed() if shape.signed else word, 0, carry)
+            total = heap.total()  # outside of the condition, which would gate every adder
             with m.If(self.en if shape.carry_chains else Const(1, 1)):
-                m.d.sync += held.eq(heap.total())
+                m.d.sync += held.eq(total)
             sums.append(held)
         m.d.comb += self.sums.eq(Cat(*sums))
         return m
@@ -222,8 +223,9 @@ class Drain(Cell):
         for digit in booth_digits(m, self.factor):
             row, carry = multiple(digit, value)
             heap.add(row, digit.weight, carry)
+        total = heap.total()  # outside of the condition, which would gate every adder
         with m.If(self.en):
-            m.d.sync += held.eq(heap.total())
+            m.d.sync += held.eq(total)
         m.d.comb += self.acc.eq(held)
         return m
 

@@ -123,9 +123,9 @@ class TableCell(Cell):
     def body(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
         kept = self.acc & (~self.clr).replicate(self._acc_bits)
+        heap: BitHeap
         if shape.carry_chains:
             heap = BitHeap(m, self._acc_bits, True)
-            heap.add(kept.as_signed())
         else:
             heap = WideHeap(m, kept, shape.bound)
         line_at = entry_at = 0
@@ -136,10 +136,13 @@ class TableCell(Cell):
                 line_at, entry_at = line_at + bits, entry_at + table.bits
                 word, negative = self._looked_up(m, table, words, lines)
                 heap.add(word, carry=negative)
+        if shape.carry_chains:
+            heap.add(kept.as_signed())  # last: the adders before it are narrower
         held = Signal(signed(self._acc_bits), reset_less=True)
         m.d.comb += self.acc.eq(held)
+        total = heap.total()  # outside of the condition, which would gate every adder
         with m.If(self.en if shape.carry_chains else Const(1, 1)):
-            m.d.sync += held.eq(heap.total())
+            m.d.sync += held.eq(total)
         return m
 
     def _looked_up(
