@@ -8,14 +8,17 @@ may be scaled and added, see :mod:`sim.golden.mpgemm.scaled`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw.spec.formats import parse
-from sim.golden.mpgemm import stimulus
+from sim.golden.mpgemm import sparse
 from sim.golden.mpgemm.cycles import cycles
+from sim.golden.mpgemm.draws import alternated, drawn
 from sim.golden.mpgemm.frame import Padding, pack_act, pack_wgt, unpack_out
 from sim.golden.mpgemm.in_place import (
     in_place_engine,
@@ -68,13 +71,16 @@ def run(
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
     """Return ``count`` good jobs: edge shapes and corner codes first, then any."""
-    return with_scales(parameters, stimulus.vectors(_source(parameters), rng, count), rng)
+    return with_scales(parameters, drawn(_sources(parameters), rng, count), rng)
 
 
 def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     """Return jobs with each kind of error between good ones."""
-    source = _source(parameters)
-    return with_scale_faults(parameters, stimulus.faulty(source, rng), (0, source), rng)
+    sources = _sources(parameters)
+    streams = alternated(sources, rng)
+    if parameters.get("sparsity"):
+        streams = sparse.with_other_bits(parameters, streams)
+    return with_scale_faults(parameters, streams, sources[-1], rng)
 
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
@@ -82,6 +88,8 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
     flow = parameters["dataflow"]
     if flow not in _DATAFLOWS:
         raise ValueError(f"dataflow must be one of {', '.join(_DATAFLOWS)}, not {flow!r}")
+    if parameters.get("sparsity"):
+        return sparse.engine(parameters)
     if flow not in ("ws", "is"):
         return in_place_engine(parameters, _products(parameters))
     weight, act = operands(parameters)
@@ -132,9 +140,14 @@ def pack(
 ) -> tuple[list[int], list[int]]:
     """Return the beats ``(act, wgt)`` of a job from codes ``a`` (M, K) and ``w`` (K, N).
 
-    What lies outside of the matrices is 0 or drawn from ``padding``.
+    What lies outside of the matrices is 0 or drawn from ``padding``. With ``sparsity`` the weights
+    are pruned.
     """
     m, n, flow = np.shape(a)[0], np.shape(w)[1], parameters["dataflow"]
+    if parameters.get("sparsity"):
+        kept = sparse.pruned(parameters, w)
+        wgt = sparse.pack_kept(parameters, kept, m, padding)
+        return sparse.pack_activations(parameters, a, n, padding), wgt
     ab, wb = parse(parameters["act"]).bits, parse(parameters["format"]).bits
     if flow == "ws":
         still = pack_still(parameters, w, m, wb, padding)
@@ -160,6 +173,28 @@ def unpack(
         return unpack_out(tall, m, n, beats)
     c, nan = unpack_out(tall, n, m, beats)
     return c.T, nan.T
+
+
+def _sources(parameters: Mapping[str, Any]) -> list[tuple[int, Source]]:
+    """What jobs are made of, and their ``bits``."""
+    source = _source(parameters)
+    if not parameters.get("sparsity"):
+        return [(0, source)]
+    sparsity = sparse.Sparsity.of(parameters)
+
+    def pack(
+        dense: bool, a: Codes, w: Codes, rng: np.random.Generator
+    ) -> tuple[list[int], list[int]]:
+        act = sparse.pack_activations(parameters, a, np.shape(w)[1], rng)
+        if dense:
+            return act, sparse.pack_dense(parameters, w, len(a), rng)
+        return act, sparse.pack_random(parameters, w, len(a), rng)
+
+    tile = tile_of(parameters, sparsity.depth)
+    return [
+        (bits, replace(source, tile=tile, planes=sparsity.dense, pack=partial(pack, bool(bits))))
+        for bits in sorted({0, sparsity.dense})
+    ]
 
 
 def _source(parameters: Mapping[str, Any]) -> Source:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import group_steps, tail
+from sim.golden.mpgemm.sparse import Sparsity
 from sim.golden.mpgemm.stationary import load_beats
 
 __all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
@@ -52,7 +53,7 @@ def cycles_streamed(
     return tiles * steps
 
 
-def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
+def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
     """Return the cycles of one job of the unit, nobody stalling.
 
     From the first cycle in which the job and both operands are offered to the transfer of the last
@@ -76,6 +77,10 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int) -> int:
     # The rows of a tile leave from a copy of the sums, or along the wave.
     skew = columns - 1 if flow == "os" else int(rows > 1)
     lengths = group_steps(parameters, k)
+    if parameters.get("sparsity"):
+        sparsity = Sparsity.of(parameters)
+        each = sparsity.passes(bits)
+        lengths = [each * steps for steps in group_steps(parameters, k, sparsity.depth)]
     fill += tail(parameters)
     # Each sum but the first takes as long as the rows of the one before need to leave.
     busy = lengths[0] + tiles * sum(max(steps, rows) for steps in lengths) - max(lengths[0], rows)

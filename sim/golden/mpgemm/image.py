@@ -39,6 +39,7 @@ from hw.spec.gemm import ERRORS
 from sim.golden.mpgemm.codebook import code_bits
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.lut_ternary import KEY_BITS
+from sim.golden.mpgemm.sparse import Sparsity
 from sim.golden.mpgemm.unit import Unit
 from sim.golden.mpgemm.words import stream_bytes
 
@@ -103,6 +104,8 @@ def layout(manifest: Mapping[str, Any]) -> dict[str, Any]:
         names, found = _DECIDING[unit.name], {"engine": unit.name}
     else:
         names, found = _DECIDING_ARRAY[unit.flow], {"engine": "array", "operands": unit.flow}
+    if unit.parameters.get("sparsity"):
+        names += ("sparsity",)
     values = {name: unit.parameters.get(name) for name in names}
     if "format" in values:
         values["format"] = parse(str(values["format"])).name
@@ -205,6 +208,8 @@ def _beat_bits(unit: Unit) -> int:
     p = {name: value for name, value in unit.parameters.items() if isinstance(value, int)}
     if unit.name in ("array", "shift-add"):
         width = parse(str(unit.parameters["format"])).bits
+        if unit.parameters.get("sparsity"):
+            width += Sparsity.of(unit.parameters).index_bits
         return p["rows" if unit.flow == "is" else "columns"] * p["lanes"] * width
     own = {
         "lut": lambda: p["planes"] * p["tables"] * p["group"],

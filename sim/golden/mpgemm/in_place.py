@@ -44,6 +44,7 @@ def in_place_engine(parameters: Mapping[str, Any], products: Products, planes: i
         width = out_width(p)
         has_nan |= any(fmt.nonfinite for fmt in scale_formats(p))
         has_nan &= mode == "exact"
+    has_nan |= products.flagged
     make = group_tiles if mode == "int" else scaled_tiles
     requant = p.get("requant")
 

@@ -51,6 +51,7 @@ class Part:
     sums: NDArray[Any]  #: (rows, columns), int64 or Python integers.
     marks: NDArray[np.bool_]  #: Which of them met what has no value.
     acts: NDArray[Any]  #: Sums (rows,) of the activations.
+    flags: NDArray[np.bool_] | bool = False  #: Which lack products, for other reasons than marks.
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Products:
         weights, the number of products that exist and the job's ``bits`` to the sums of the steps.
     beats
         From the job's ``bits`` to how many beats of weights a step has.
-    has_nan
-        Whether there may be marks.
+    has_nan, flagged
+        Whether there may be marks, and flags.
     lam
         Exponent of the unit of the sums.
     """
@@ -81,6 +82,7 @@ class Products:
     beats: Callable[[int], int] = lambda bits: 1
     has_nan: bool = False
     lam: int = 0
+    flagged: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def group_tiles(
 ) -> Iterator[Tile]:
     """Yield the first ``count`` groups of a job, each the rows of a tile."""
     for part in _groups(parameters, products, job, words, count):
-        yield part.sums, part.marks
+        yield part.sums, part.marks | part.flags
 
 
 def scaled_tiles(
@@ -192,4 +192,5 @@ def _tile(settings: Mapping[str, Any], groups: list[Part], beats: list[list[Code
         else:
             code = dequant.NAN if marks[row, column] else total.y
             sums[row, column] = code - (code >> 31 << 32)
-    return sums, marks
+    flags = np.logical_or.reduce([np.broadcast_to(group.flags, marks.shape) for group in groups])
+    return sums, marks | flags if exact else flags

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw.spec.formats import parse
-from sim.golden.mpgemm import array
+from sim.golden.mpgemm import array, sparse
 from sim.golden.mpgemm.draws import joined
 from sim.golden.mpgemm.frame import pack_act, pack_wgt, unpack_out
 from sim.golden.mpgemm.jobs import Engine, job_word
@@ -73,13 +73,18 @@ class Unit:
     def weights(self, w: ArrayLike, m: int = 1, bits: int = 0) -> list[int]:
         """Return the beats of weights of a job: W for ``m`` rows of output.
 
-        Raises ``ValueError`` for weights that the engine does not hold.
+        An array with ``sparsity`` prunes them, unless ``bits`` makes the job a dense one. Raises
+        ``ValueError`` for weights that the engine does not hold.
         """
         p = self.parameters
         if self.module is not array:
             planes = {"bits": bits} if self.name in PLANED else {}
             words: list[int] = self.module.pack_weights(p, w, m, **planes)
             return words
+        if p.get("sparsity"):
+            if bits:
+                return sparse.pack_dense(p, w, m)
+            return sparse.pack_kept(p, sparse.pruned(p, w), m)
         width = parse(p["format"]).bits
         if self.flow == "ws":
             return pack_still(p, w, m, width)
@@ -92,6 +97,8 @@ class Unit:
             found: NDArray[Any] = self.module.unpack_weights(self.parameters, words, k, n, **planes)
             return found
         p = self.parameters
+        if p.get("sparsity"):
+            return sparse.unpack_weights(p, words, k, n, bits)
         rows, columns, lanes = (int(p[name]) for name in ("rows", "columns", "lanes"))
         width, depth = parse(p["format"]).bits, int(p.get("depth") or 1)
         if self.flow == "is":
@@ -112,6 +119,8 @@ class Unit:
         if self.module is not array:
             words: list[int] = self.module.pack_act(p, a, n)
             return words
+        if p.get("sparsity"):
+            return sparse.pack_activations(p, a, n)
         width = parse(p["act"]).bits
         if self.flow == "ws":
             return pack_moving(p, a, n, width)
