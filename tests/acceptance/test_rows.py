@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 from hw.spec.formats import parse
 from sim.golden.formats import decode, decode_float
 from sim.golden.groups import quantize_groups
-from sim.golden.mpgemm import lut, lut_ternary, ternary_add
+from sim.golden.mpgemm import lut, lut_ternary, sparse, ternary_add
 from sim.golden.mpgemm.binary_codes import (
     BinaryCodes,
     quantize_bcq,
@@ -469,6 +469,44 @@ def _(folder: Path) -> None:
     read, _ = from_tq1_0(to_tq1_0(w, scales), 4, 256)
     p = found.parameters
     assert_array_equal(lut_ternary.unpack_weights(p, lut_ternary.pack_weights(p, read), 256, 4), w)
+
+
+@row(
+    "n-m-sat",
+    "array --dataflow cube --arch nm --sparsity 2:4 --format int4 --lanes 8 --columns 16",
+    "array --dataflow cube --arch nm --sparsity 2:8 --format int4 --lanes 8 --columns 16",
+)
+def _(folder: Path) -> None:
+    """2:4 and 2:8 by indices, dense jobs on the same array, blocks that name a weight twice."""
+    rng = random()
+    for number, m in enumerate((4, 8)):
+        command = small("n-m-sat", "--rows 2 --columns 2 --lanes 4 --max-k 40", number)
+        a, w = signed(rng, (3, 19)), signed(rng, (19, 3), 4)
+        # A block of zeros, and one with a single weight that is none.
+        w[:m], w[m + 1 : 2 * m, 1] = 0, 0
+        p = resolved(command)
+        twice = sparse.pack_kept(p, sparse.pruned(p, codes(w, 4)), 3)
+        at = 4 + (m - 1).bit_length()
+        index = twice[0] >> 4 & (1 << at - 4) - 1
+        twice[0] &= ~(((1 << at - 4) - 1) << at + 4)
+        twice[0] |= index << at + 4
+        jobs = [Job(codes(a), codes(w, 4)), Job(codes(a), codes(w, 4), bits=m)]
+        jobs.append(Job(codes(a), codes(w, 4), words=twice))
+        found = held(command, folder, *jobs, count=3)
+        kept = np.zeros_like(w)
+        for top in range(0, 19, m):
+            for n in range(3):
+                order = sorted(range(top, min(top + m, 19)), key=lambda k: (-abs(w[k, n]), k))
+                kept[order[:2], n] = w[order[:2], n]
+        assert_array_equal(found.c[0].astype(int), a @ kept)
+        assert_array_equal(found.c[1].astype(int), a @ w)
+        assert not found.nan[0].any() and not found.nan[1].any()
+        # The block of zeros is refused in the tiles of the first rows: their column 0 is marked.
+        assert found.nan[2].tolist() == [[True, False, False]] * 2 + [[False] * 3]
+        assert_array_equal(found.c[2], found.c[0])
+        full = resolved(COMMANDS["n-m-sat"][number])
+        speed = cycles(full, 4, 16, 4096, bits=m) / cycles(full, 4, 16, 4096)
+        assert speed == pytest.approx(m / 2, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ROWS)
