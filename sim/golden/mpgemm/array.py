@@ -3,7 +3,8 @@
 
 Sums are exact (see :mod:`sim.golden.pe.pe`), so every dataflow gives the same numbers; they differ
 in the order of their beats (:mod:`sim.golden.mpgemm.frame`, :mod:`sim.golden.mpgemm.stationary`)
-and in their cycles (:mod:`sim.golden.mpgemm.cycles`). With ``group`` they are sums of groups, which
+and in their cycles (:mod:`sim.golden.mpgemm.cycles`); with ``os-ws`` each job chooses one of two,
+see :mod:`sim.golden.mpgemm.two_flows`. With ``group`` they are sums of groups, which
 may be scaled and added, see :mod:`sim.golden.mpgemm.scaled`.
 """
 
@@ -36,6 +37,7 @@ from sim.golden.mpgemm.stationary import (
     stationary_tiles,
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
+from sim.golden.mpgemm.two_flows import WS, either, of_flow, with_other_words
 from sim.golden.pe.operands import operands
 from sim.golden.pe.pe import matmul
 
@@ -56,7 +58,7 @@ Codes = NDArray[np.int64]
 #: Bit planes that a job may ask for: an array takes weights whole.
 PLANES = 0
 
-_DATAFLOWS = ("broadcast", "tree", "cube", "os", "ws", "is")
+_DATAFLOWS = ("broadcast", "tree", "cube", "os", "ws", "is", "os-ws")
 
 
 def run(
@@ -80,6 +82,8 @@ def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
     streams = alternated(sources, rng)
     if parameters.get("sparsity"):
         streams = sparse.with_other_bits(parameters, streams)
+    if parameters["dataflow"] == "os-ws":
+        streams = with_other_words(streams)
     return with_scale_faults(parameters, streams, sources[-1], rng)
 
 
@@ -88,6 +92,9 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
     flow = parameters["dataflow"]
     if flow not in _DATAFLOWS:
         raise ValueError(f"dataflow must be one of {', '.join(_DATAFLOWS)}, not {flow!r}")
+    if flow == "os-ws":
+        both = [engine(of_flow(parameters, flow)) for flow in (0, 1)]
+        return either((both[0], both[1]))
     if parameters.get("sparsity"):
         return sparse.engine(parameters)
     if flow not in ("ws", "is"):
@@ -141,7 +148,7 @@ def pack(
     """Return the beats ``(act, wgt)`` of a job from codes ``a`` (M, K) and ``w`` (K, N).
 
     What lies outside of the matrices is 0 or drawn from ``padding``. With ``sparsity`` the weights
-    are pruned.
+    are pruned; for jobs of ``os-ws`` take :func:`sim.golden.mpgemm.two_flows.of_flow`.
     """
     m, n, flow = np.shape(a)[0], np.shape(w)[1], parameters["dataflow"]
     if parameters.get("sparsity"):
@@ -177,6 +184,8 @@ def unpack(
 
 def _sources(parameters: Mapping[str, Any]) -> list[tuple[int, Source]]:
     """What jobs are made of, and their ``bits``."""
+    if parameters["dataflow"] == "os-ws":
+        return [(bits, _source(of_flow(parameters, bool(bits)))) for bits in (0, WS)]
     source = _source(parameters)
     if not parameters.get("sparsity"):
         return [(0, source)]

@@ -12,6 +12,7 @@ from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import group_steps, tail
 from sim.golden.mpgemm.sparse import Sparsity
 from sim.golden.mpgemm.stationary import load_beats
+from sim.golden.mpgemm.two_flows import EXTRA, of_flow
 
 __all__ = ["FILL", "cycles", "cycles_isolated", "cycles_streamed"]
 
@@ -53,18 +54,21 @@ def cycles_streamed(
     return tiles * steps
 
 
-def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0) -> int:
+def cycles(
+    parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0, flow: int = 0
+) -> int:
     """Return the cycles of one job of the unit, nobody stalling.
 
     From the first cycle in which the job and both operands are offered to the transfer of the last
-    beat of the output, both counted.
+    beat of the output, both counted. ``flow`` is what a job of ``os-ws`` chooses.
     """
+    if parameters["dataflow"] == "os-ws":
+        return EXTRA + cycles(of_flow(parameters, flow), m, n, k, bits)
     parameters = array_names(parameters)
-    flow = str(parameters["dataflow"])
     rows, columns, lanes = (int(parameters[name]) for name in ("rows", "columns", "lanes"))
-    fill = FILL[flow] + int(parameters.get("pipeline") or 0)
-    if flow in ("ws", "is"):
-        moving, still = (m, n) if flow == "ws" else (n, m)
+    fill = FILL[str(parameters["dataflow"])] + int(parameters.get("pipeline") or 0)
+    if parameters["dataflow"] in ("ws", "is"):
+        moving, still = (m, n) if parameters["dataflow"] == "ws" else (n, m)
         depth = int(parameters["depth"])
         tiles = -(-still // columns) * -(-k // (rows * lanes))
         full, rest = divmod(moving, depth)
@@ -75,7 +79,7 @@ def cycles(parameters: Mapping[str, Any], m: int, n: int, k: int, bits: int = 0)
     tiles = -(-m // rows) * -(-n // columns)
     shown = (m - 1) % rows + 1
     # The rows of a tile leave from a copy of the sums, or along the wave.
-    skew = columns - 1 if flow == "os" else int(rows > 1)
+    skew = columns - 1 if parameters["dataflow"] == "os" else int(rows > 1)
     lengths = group_steps(parameters, k)
     if parameters.get("sparsity"):
         sparsity = Sparsity.of(parameters)
