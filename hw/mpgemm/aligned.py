@@ -155,7 +155,7 @@ class Aligner(Cell):
                 word = shifted(word, lines(m, found.shift, found.top))
             else:
                 word = word << found.shift
-                word = word[found.fraction :]
+            word = word[found.fraction :]
         if found.negative is not None:
             word = wire(m, Cat(word, Const(0, act.bits))[: act.bits], "magnitude")
             word = (word ^ found.negative.replicate(act.bits)) + found.negative

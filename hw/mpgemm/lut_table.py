@@ -18,7 +18,7 @@ from hw.mpgemm.params import MpGemmParams
 from hw.mpgemm.tables import TableBuilder, TableShape
 from hw.quant.staged import Staged
 
-__all__ = ["LutTableParams", "TableCell", "build"]
+__all__ = ["LutTableParams", "LutTableCell", "build"]
 
 #: Parameters that have the same name in the engine.
 _SAME = ("act", "group", "tables", "table_kind", "target")
@@ -53,7 +53,7 @@ class LutTableParams:
         return TableShape(self.group, self.engine.activation, half, chains)
 
 
-class TableCell(Cell):
+class LutTableCell(Cell):
     """Tables of groups of activations, as they lie on the engine's port.
 
     Parameters
@@ -105,7 +105,7 @@ class TableCell(Cell):
 
 def build(params: LutTableParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
-    cell, shape, tables = TableCell(params), params.shape, params.tables
+    cell, shape, tables = LutTableCell(params), params.shape, params.tables
     beat, result = {"act": len(cell.act)}, {"table": len(cell.table)}
     component: Any = Staged(cell, beat, result, params.pipeline)
     component.number_formats = {

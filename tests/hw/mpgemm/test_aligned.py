@@ -19,7 +19,7 @@ SMALL = (
     "e4m3_fnuz", "e0m4", "ue4m3", "posit4_1", "posit8_1", "pot4", "nf4", "sf4_q15",
     "codebook:-100," + ",".join(map(str, range(63))),
 )  # fmt: skip
-WIDE = (("fp16", None), ("bf16", (-8, 0)))
+WIDE = (("fp16", None), ("bf16", (-8, 0)), ("bf16", (-2, 2)))
 
 
 def check(acts: list[Activation], folder: Path) -> None:
