@@ -115,6 +115,13 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "simulation": ("tests/hw/axi", "tests/verilog/test_pe_uart.py"),
         "parsers": _common("pe-uart")["parsers"],
     },
+    "lut-table": {
+        "oracle": (f"{_GOLDEN}/test_lut_table.py",),
+        "simulation": ("tests/hw/mpgemm/test_lut_table.py",),
+        "throughput": ("tests/hw/mpgemm/test_lut_table.py", "-k", "traffic"),
+        "parsers": _common("lut-table")["parsers"],
+        "formal": _common("lut-table")["formal"],
+    },
     # Their proofs may be bounded in time, and so are no evidence of rules for all time.
     "array": {
         "oracle": (f"{_GOLDEN}/mpgemm/test_array.py", f"{_GOLDEN}/mpgemm/test_scaled.py"),
@@ -133,7 +140,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "mpgemm")
+UNDERWAY = ("array", "lut-table", "mpgemm")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

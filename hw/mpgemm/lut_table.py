@@ -18,7 +18,7 @@ from hw.mpgemm.params import MpGemmParams
 from hw.mpgemm.tables import TableBuilder, TableShape
 from hw.quant.staged import Staged
 
-__all__ = ["LutTableParams", "LutTableCell", "build"]
+__all__ = ["LutTableCell", "LutTableParams", "build"]
 
 #: Parameters that have the same name in the engine.
 _SAME = ("act", "group", "tables", "table_kind", "target")
