@@ -16,7 +16,7 @@ from sim.engines import add_engines, engines
 from sim.golden.mpgemm.draws import joined, split
 from sim.golden.mpgemm.unit import Unit
 
-__all__ = ["Job", "Result", "held", "parsed", "resolved"]
+__all__ = ["PASSES", "Job", "Result", "held", "parsed", "resolved"]
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 

@@ -15,7 +15,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from gen.emit import emit
+from gen.unit import discover
 from hw.spec.formats import parse
+from sim.bench.check import check
+from sim.golden import lut_table
 from sim.golden.formats import decode, decode_float
 from sim.golden.groups import quantize_groups
 from sim.golden.mpgemm import lut, lut_ternary, sparse, ternary_add
@@ -39,8 +43,8 @@ from sim.golden.mpgemm.pq import encode as nearest
 from sim.golden.mpgemm.table_beats import table_fields, table_of
 from sim.golden.mpgemm.transcode import from_tq1_0, to_tq1_0
 from sim.golden.mpgemm.unit import Unit
-from sim.golden.mpgemm.words import stream_bytes
-from tests.acceptance.held import Job, held, parsed, resolved
+from sim.golden.mpgemm.words import pack_codes, stream_bytes
+from tests.acceptance.held import PASSES, Job, held, parsed, resolved
 
 Test = Callable[[Path], None]
 
@@ -97,6 +101,7 @@ def _(folder: Path) -> None:
     for job, c in zip(jobs, found.c, strict=True):
         assert_array_equal(c.astype(int), a @ job.w)
     float_tables(folder)
+    builder_apart(folder)
     # 8 entries of 11 bits, which is what four times -128 takes with either sign.
     port = {**found.parameters, "table_source": "port"}
     assert (table_fields(port).count, table_fields(port).bits) == (8, 11)
@@ -122,6 +127,23 @@ def float_tables(folder: Path) -> None:
     found = held(command, folder, Job(x.view(np.uint16), w), count=3, keys=False)
     assert_array_equal(found.c[0], (x.astype(np.float64) * 2**24).astype(int) @ w)
     assert not found.c[0][1].any() and not found.nan[0].any()
+
+
+def builder_apart(folder: Path) -> None:
+    """Tables made by a unit of their own, which an engine without a builder takes as they are."""
+    unit = discover()["lut-table"]
+    text, manifest = emit(unit, unit.params(group=4, tables=1))
+    source = folder / "lut_table.v"
+    source.write_text(text, encoding="utf-8")
+    rng, p = random(), manifest["parameters"]
+    beats = lut_table.vectors(p, rng, 40)
+    assert check(source, manifest, beats, folder / "builder", passes=PASSES[1:]).passed
+    a, w = beats["act"][:10].reshape(1, -1), signed(rng, (40, 3))
+    command = small("lut-tensor-core", "--columns 2 --rows 1 --max-k 40 --table-source port")
+    found = held(command, folder, Job(a, w), count=2, keys=False)
+    assert_array_equal(found.c[0].astype(int), decode(parse("int8"), a)[0] @ w)
+    entries = lut_table.run(p, {"act": beats["act"][:10]})["table"] & (1 << 11) - 1
+    assert lut.pack_act(found.parameters, a, 1) == pack_codes(entries, 11)
 
 
 @row(
