@@ -14,6 +14,7 @@ from sim.bench import streams
 from sim.bench.check import Pass, golden_of
 from sim.engines import add_engines, engines
 from sim.golden.mpgemm.draws import joined, split
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import Unit
 
 __all__ = ["PASSES", "Job", "Result", "held", "parsed", "resolved"]
@@ -25,7 +26,8 @@ PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 class Job:
     """Codes A (M, K), weights (K, N) as the engine's packer takes them, and what else there is.
 
-    ``words`` are the beats of the weights, where they are packed already.
+    ``words`` are the beats of the weights, where they are packed already, ``flow`` is the dataflow
+    that a job of ``os-ws`` chooses.
     """
 
     a: Any
@@ -33,6 +35,7 @@ class Job:
     bits: int = 0
     s: Any = None
     words: Any = None
+    flow: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,6 @@ class Result:
     c: list[np.ndarray]
     nan: list[np.ndarray]
     parameters: dict[str, Any]
-    model: Unit
-    cycles: list[int]
 
 
 def parsed(command: str) -> tuple[Generator, Any]:
@@ -85,21 +86,28 @@ def held(command: str, folder: Path, *jobs: Job, count: int = 4, keys: bool = Tr
     assert report.passed, (report.fault, report.mismatch)
     assert len(report.times) == count + len(jobs)
     assert all(spent == due for _, spent, due in report.times)
-    found = [
-        model.results(len(job.a), np.shape(job.w)[-1], _length(model, job.a),
-                      model.module.run(model.parameters, each)["m_axis_out"])
-        for job, each in zip(jobs, own, strict=True)
-    ]  # fmt: skip
-    spent = [cycles for _, cycles, _ in report.times[count:]]
-    return Result([c for c, _ in found], [nan for _, nan in found], p, model, spent)
+    found = [_results(model, job) for job in jobs]
+    return Result([c for c, _ in found], [nan for _, nan in found], p)
+
+
+def _view(model: Unit, job: Job) -> Unit:
+    """The model that has the order of the job's beats."""
+    if model.parameters.get("dataflow") != "os-ws":
+        return model
+    return Unit.of({"unit": "array", "parameters": of_flow(model.parameters, job.flow)})
 
 
 def _streams(model: Unit, job: Job) -> Any:
-    words = model.weights(job.w, len(job.a), job.bits) if job.words is None else job.words
-    return model.job(job.a, words, np.shape(job.w)[-1], job.bits, job.s)
+    view = _view(model, job)
+    words = view.weights(job.w, len(job.a), job.bits) if job.words is None else job.words
+    found = view.job(job.a, words, np.shape(job.w)[-1], job.bits, job.s)
+    found["s_axis_job"]["tdata"][0] |= job.flow << 52
+    return found
 
 
-def _length(model: Unit, a: Any) -> int:
-    """K of activations, or of tables of them."""
+def _results(model: Unit, job: Job) -> tuple[Any, Any]:
+    """What the model gives for a job, (M, N) and what of it is NaN."""
     each = int(model.parameters["group"]) if model.parameters.get("table_bits") else 1
-    return int(np.shape(a)[1]) * each
+    m, k = np.shape(job.a)[:2]
+    out = model.module.run(model.parameters, _streams(model, job))["m_axis_out"]
+    return _view(model, job).results(m, np.shape(job.w)[-1], k * each, out)
