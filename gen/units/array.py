@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from gen.epilogue import FINISH_HELP
 from gen.unit import Unit, menu
 from hw.mpgemm.array import build
 from hw.mpgemm.array_params import LOADS, SKEWS, ArrayParams
 from hw.mpgemm.dataflow import NAMES, dataflow
+from hw.mpgemm.finish import REQUANTS
 from hw.mpgemm.groups import GROUP_SUMS
 from hw.pe.params import ARCHS, TARGETS
 
@@ -50,6 +52,7 @@ UNIT = Unit(
         "sparsity": "N:M with arch nm: N of every M weights are stored, each with an index",
         "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "
         "without scale, exact for int8, else fp32-seq)",
+        **FINISH_HELP,
     },
     choices={
         "dataflow": NAMES,
@@ -58,6 +61,7 @@ UNIT = Unit(
         "sum": GROUP_SUMS,
         "load": LOADS,
         "skew": SKEWS,
+        "requant": REQUANTS,
     },
     cases=tuple({"dataflow": name, **case} for name in NAMES for case in dataflow(name).cases),
 )

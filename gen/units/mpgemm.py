@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+from gen.epilogue import FINISH_HELP
 from gen.unit import Unit, menu
 from hw.mpgemm.engines import NAMES, engine_kind
+from hw.mpgemm.finish import REQUANTS
 from hw.mpgemm.mpgemm import build
 from hw.mpgemm.params import OPTIONS, MpGemmParams
 from hw.pe.params import TARGETS
@@ -42,11 +44,12 @@ _HELP = {
     "products": "each: one for each weight; shared: one for each activation and value of the book; "
     "buckets: one for each sum of the activations with the same weight, at a tile's end",
     "lanes": "products of a step for each sum",
-    "group_size": "products that share a scale, a multiple of lanes",
+    "group_size": "products that share a scale, a multiple of those of a step",
     "scale": "format of the scales of a column's groups",
     "act_scale": "format of the scales of a row's groups",
     "zero_points": "each column's group has a zero point, an int8 taken from its weights",
     "sum": "how groups are added: int (not), exact, fp32-seq",
+    **FINISH_HELP,
     "subvector": "activations that are coded together",
     "centroids": "vectors of which the nearest stands for them",
     "distance": "sum of magnitudes (l1) or of squares (l2) of differences",
@@ -82,6 +85,7 @@ UNIT = Unit(
         "distance": ("l1", "l2"),
         "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),
+        "requant": REQUANTS,
     },
     cases=tuple({"engine": name, **case} for name in NAMES for case in engine_kind(name).cases),
 )

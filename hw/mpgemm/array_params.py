@@ -9,7 +9,7 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Value
 
 from hw.mpgemm.dataflow import NAMES, Dataflow, dataflow
-from hw.mpgemm.epilogue import Epilogue
+from hw.mpgemm.epilogue import Epilogue, epilogue_of
 from hw.mpgemm.groups import Groups, refuse_without_group
 from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.shape import Shape
@@ -64,6 +64,11 @@ class ArrayParams:
     sum: str | None = None  #: How groups are added: not (``int``), ``exact`` or ``fp32-seq``.
     sparsity: str | None = None  #: ``N:M``, weights kept of each M, for ``--arch nm``.
     skew: str = "regs"  #: What delays the operands of ``os``, ``ws`` and ``is`` at the edges.
+    requant: str | None = None  #: Scheme by which sums become small integers.
+    requant_out: str | None = None  #: Format of these.
+    bias: bool = False  #: Whether 32 bits are added to each sum first.
+    out_zero_point: bool = False  #: Whether a zero point is added last.
+    mult_bits: int | None = None  #: Bits of the multipliers.
 
     def __post_init__(self) -> None:
         if self.dataflow not in NAMES:
@@ -89,6 +94,7 @@ class ArrayParams:
             )
         self._check_cell()
         self._check_group()
+        self._check_requant()
         if self.load is not None and (self.dataflow != "ws" or self.load not in LOADS):
             raise ValueError(
                 f"load must be {' or '.join(LOADS)} with dataflow ws and not be given with others, "
@@ -169,6 +175,15 @@ class ArrayParams:
                 "format must be one of integers where zero_point is given, "
                 f"not {self.cell.weight_format.name!r}"
             )
+
+    def _check_requant(self) -> None:
+        """Hold requantisation to what leaves row by row."""
+        if self.requant is not None and self.flow.stationary:
+            raise ValueError(
+                f"requant must not be given with dataflow {self.dataflow}, but is "
+                f"{self.requant!r}; broadcast, cube, os and tree take it"
+            )
+        _ = self.epilogue
 
     def _wrong_cell(self, arch: str) -> str:
         return (
@@ -288,7 +303,8 @@ class ArrayParams:
     @cached_property
     def epilogue(self) -> Epilogue:
         """What becomes of the sums."""
-        return Epilogue(self.cell.lam, self.groups)
+        cell = self.cell
+        return epilogue_of(self, cell.lam, cell.acc_width, self.groups, cell.carry_chains)
 
     @property
     def swapped(self) -> bool:
@@ -385,7 +401,7 @@ class ArrayParams:
         if self.flow.stationary:
             chosen["depth"] = self.batch
             chosen["load"] = self.load or "row"
-        chosen["sum"] = self.groups.mode if self.groups else None
+        chosen.update(self.epilogue.resolved)
         if self.cell.act_window:
             chosen["window"] = cell["window"]
         return chosen

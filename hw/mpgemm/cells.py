@@ -5,6 +5,7 @@ from typing import Any
 
 from hw.mpgemm import array
 from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.finish import OPTIONS as FINISH_OPTIONS
 from hw.mpgemm.params import MpGemmParams
 from hw.mpgemm.shape import Shape
 
@@ -24,6 +25,7 @@ _OPTIONS = {
     "act_scale": "act_scale",
     "zero_points": "zero_point",
     "sum": "sum",
+    **{name: name for name in FINISH_OPTIONS},
 }
 
 
@@ -82,9 +84,8 @@ def lanes(params: MpGemmParams) -> int:
 
 def resolved(params: MpGemmParams) -> dict[str, Any]:
     """Return what the manifest states of groups and formats."""
-    cell = cube(params)
-    mode = cell.groups.mode if cell.groups else None
-    names = {"sum": mode, "format": cell.cell.weight_format.name}
+    array = cube(params)
+    names = {**array.epilogue.resolved, "format": array.cell.weight_format.name}
     return {name: value for name, value in names.items() if name in params.kind.options}
 
 

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.wires import wire
 from hw.axi.axis import RegisterSlice, axis
 from hw.axi.queue import ShiftQueue
+from hw.mpgemm.finish import FinishStage
 from hw.mpgemm.scaling import RowSums, ScaleStage
 from hw.mpgemm.sequencer import Sequencer
 from hw.mpgemm.shape import Shape
@@ -38,6 +39,8 @@ class Engine(wiring.Component):
         Where groups of products have scales.
     row_sums : :class:`~hw.mpgemm.scaling.RowSums`, optional
         Where they have zero points too.
+    finish : :class:`~hw.mpgemm.finish.FinishStage`, optional
+        Where tiles are requantised.
 
     Members
     -------
@@ -48,8 +51,9 @@ class Engine(wiring.Component):
     s_axis_wgt : ``In(axis(columns * depth codes))``
         Beside them: column 0's ``depth`` codes first.
     s_axis_scale : ``In(axis(scales))``
-        For each tile and group: the columns' scales, their zero points, the rows' scales. Present
-        with ``scaling``.
+        For each tile and group: the columns' scales, their zero points, the rows' scales; above
+        them what requantises each column of the tile, used of the last group. Present with
+        ``scaling`` or ``finish``.
     m_axis_out : ``Out(axis(columns sums, keep, user))``
         For each tile its rows that exist. ``tkeep`` leaves out columns beyond N. ``tuser[3:0]`` is
         0, or on the last beat the error for which the job ended.
@@ -68,11 +72,13 @@ class Engine(wiring.Component):
         core: Any,
         scaling: ScaleStage | None = None,
         row_sums: RowSums | None = None,
+        finish: FinishStage | None = None,
     ):
         self.shape, self._core = shape, core
-        self.scaling, self.row_sums = scaling, row_sums
-        self.out_shape = scaling.result if scaling else shape
-        self.latency = core.latency + 3 + (scaling.latency if scaling else 0)
+        self.scaling, self.row_sums, self.finish = scaling, row_sums, finish
+        self.stages = [stage for stage in (scaling, finish) if stage is not None]
+        self.out_shape = self.stages[-1].result if self.stages else shape
+        self.latency = core.latency + 3 + sum(stage.latency for stage in self.stages)
         self.beats_per_cycle = 1
         members = {
             "s_axis_job": In(axis(JOB_BITS, last=False)),
@@ -91,33 +97,50 @@ class Engine(wiring.Component):
             m.submodules.scale_slice = scale = RegisterSlice(axis(self.shape.scale_bits))
             wiring.connect(m, wiring.flipped(self.s_axis_scale), scale.i)
             wiring.connect(m, scale.o, sequencer.scale)
-        if scaling is None:
-            framed(m, self, sequencer, core, core.o)
-            return m
+        rows = core.o
+        if scaling is not None:
+            rows = self._scaled(m, sequencer, scaling, rows)
+        if self.finish is not None:
+            m.submodules.finish = finish = self.finish
+            wiring.connect(m, rows, finish.row)
+            # A tile's last row is there this long after its last step, the next one's later.
+            longest = core.latency + (scaling.latency if scaling else 0)
+            inside = 1 - (-longest // self.shape.rows)
+            word = {"word": sequencer.finish.payload}
+            queued(m, "finishes", inside, word, sequencer.finish, finish.tile)
+            rows = finish.o
+        framed(m, self, sequencer, core, rows)
+        return m
+
+    def _scaled(self, m: Module, sequencer: Sequencer, scaling: ScaleStage, rows: Any) -> Any:
+        """Put ``scaling`` behind the core; return its rows."""
         m.submodules.scaling = scaling
-        wiring.connect(m, core.o, scaling.row)
+        wiring.connect(m, rows, scaling.row)
         group = sequencer.group
         source = {name: group.payload[name] for name in ("scale", "first", "last")}
         if self.row_sums is not None:
-            m.submodules.row_sums = sums = self.row_sums
-            step = sequencer.step
-            taken: Value = step.valid & step.ready
-            first: Value = step.payload.first
-            if self.shape.beats > 1:  # activations stay for several beats, and count with the last
-                begun = Signal(name="sums_begin")
-                first = wire(m, first | begun & ~step.payload.low, "sums_first")
-                with m.If(taken):
-                    m.d.sync += begun.eq(first)
-                taken = taken & step.payload.high
-            m.d.comb += [
-                sums.act.eq(step.payload.act),
-                sums.en.eq(taken),
-                sums.clr.eq(first),
-            ]
-            source["sa"] = sums.sums
-        queued(m, "groups", core.tiles_inside, source, group, scaling.group)
-        framed(m, self, sequencer, core, scaling.o)
-        return m
+            source["sa"] = self._summed(m, sequencer, self.row_sums)
+        queued(m, "groups", self._core.tiles_inside, source, group, scaling.group)
+        return scaling.o
+
+    def _summed(self, m: Module, sequencer: Sequencer, sums: RowSums) -> Value:
+        """Return the sums of the activations of each row, up to this step of a group."""
+        m.submodules.row_sums = sums
+        step = sequencer.step
+        taken: Value = step.valid & step.ready
+        first: Value = step.payload.first
+        if self.shape.beats > 1:  # activations stay for several beats, and count with the last
+            begun = Signal(name="sums_begin")
+            first = wire(m, first | begun & ~step.payload.low, "sums_first")
+            with m.If(taken):
+                m.d.sync += begun.eq(first)
+            taken = taken & step.payload.high
+        m.d.comb += [
+            sums.act.eq(step.payload.act),
+            sums.en.eq(taken),
+            sums.clr.eq(first),
+        ]
+        return sums.sums
 
 
 class StationaryEngine(Engine):
@@ -195,6 +218,6 @@ def framed(m: Module, engine: Engine, sequencer: Any, core: Any, rows: Any) -> N
     wiring.connect(m, rows, writer.row)
     wiring.connect(m, writer.out, out.i)
     wiring.connect(m, out.o, wiring.flipped(engine.m_axis_out))
-    depth = core.tiles_inside + 2 + (engine.scaling.latency if engine.scaling else 0)
+    depth = core.tiles_inside + 2 + sum(stage.latency for stage in engine.stages)
     payload = {"tile": Value.cast(sequencer.tile.payload)}
     queued(m, "tiles", depth, payload, sequencer.tile, writer.tile)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hw.mpgemm import groups
+from hw.mpgemm import finish, groups
 from hw.mpgemm.aligned import Activation
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import NAMES, EngineKind, engine_kind
-from hw.mpgemm.epilogue import Epilogue
+from hw.mpgemm.epilogue import Epilogue, epilogue_of
 from hw.mpgemm.groups import Groups
 from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.shape import Shape
@@ -38,6 +38,7 @@ OPTIONS = (
     "act_scale",
     "zero_points",
     "sum",
+    *finish.OPTIONS,
     "subvector",
     "centroids",
     "distance",
@@ -75,6 +76,11 @@ class MpGemmParams:
     act_scale: str | None = None  #: Format of the scales of a row's groups.
     zero_points: bool = False  #: Whether the weights of each group have a zero point.
     sum: str | None = None  #: How groups are added.
+    requant: str | None = None  #: Scheme by which sums become small integers.
+    requant_out: str | None = None  #: Format of these.
+    bias: bool = False  #: Whether 32 bits are added to each sum first.
+    out_zero_point: bool = False  #: Whether a zero point is added last.
+    mult_bits: int | None = None  #: Bits of the multipliers.
     subvector: int | None = None  #: Activations that are coded together.
     centroids: int | None = None  #: Vectors that may stand for them.
     distance: str | None = None  #: Measure of the nearest of these.
@@ -148,24 +154,23 @@ class MpGemmParams:
         chosen.update(act=self.act_format.name, acc_bits=self.acc_width)
         if "window" in self.kind.options:
             chosen["window"] = self.activation.window_text
+        ending = self.epilogue.resolved.items()
+        chosen.update({name: value for name, value in ending if name in self.kind.options})
         if self.kind.resolved:
             chosen.update(self.kind.resolved(self))
-        if self.groups and chosen["sum"] is None:
-            chosen["sum"] = self.groups.mode
         return chosen
 
-    def check_groups(self, depth: int) -> None:
-        """Hold groups to steps of ``depth`` products, and their scales to what there is."""
-        if self.group_size is None:
+    def check_epilogue(self, depth: int) -> None:
+        """Hold groups to steps of ``depth`` products, and what follows to what there is."""
+        size: object = self.group_size
+        if size is None:
             names = (name for name in groups.OPTIONS if name != "group_size")
             groups.refuse_without_group(self, "group_size", names)
-            return
-        size: object = self.group_size
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1 or size % depth:
+        elif not isinstance(size, int) or isinstance(size, bool) or size < 1 or size % depth:
             raise ValueError(
                 f"group_size must be a multiple of {depth}, the products of a step, not {size!r}"
             )
-        _ = self.groups
+        _ = self.epilogue
 
     @cached_property
     def groups(self) -> Groups | None:
@@ -188,7 +193,8 @@ class MpGemmParams:
     @cached_property
     def epilogue(self) -> Epilogue:
         """What becomes of the sums."""
-        return Epilogue(self.activation.lam, self.groups)
+        lam, chains = self.activation.lam, self.target != "gates"
+        return epilogue_of(self, lam, self.acc_width, self.groups, chains)
 
     def engine_of(self, core: Any) -> Engine:
         """Return the engine around a core of its own, whose sums stay in place."""

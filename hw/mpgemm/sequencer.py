@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs to steps: what an engine computes next, and what happens to a job that is not right."""
 
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
@@ -44,7 +46,7 @@ def group_signature(shape: Shape, sa_bits: int = 0) -> stream.Signature:
 
     With ``sa_bits``, the sums of each row's activations too.
     """
-    layout = {"scale": shape.scale_bits, "first": 1, "last": 1}
+    layout = {"scale": shape.group_bits, "first": 1, "last": 1}
     if sa_bits:
         layout["sa"] = sa_bits * shape.rows
     return stream.Signature(data.StructLayout(layout))
@@ -73,6 +75,8 @@ class Sequencer(wiring.Component):
         scales.
     group : ``Out(group_signature(shape))``
         The same, for the rows that belong to it. Present where groups have scales.
+    finish : ``Out(stream.Signature(finish_bits))``
+        What lies above the scales, for the rows of a tile. Present where tiles are requantised.
     tile : ``Out(tile_signature(shape))``
         With the last step of a tile, or of a group that leaves unscaled, and once for a job that
         fails.
@@ -95,7 +99,7 @@ class Sequencer(wiring.Component):
             step |= {"low": 1, "high": 1}
         if shape.marked:
             step["there"] = shape.depth
-        if shape.scale_bits and not shape.scaled:
+        if shape.core_scaled:
             step["scale"] = shape.scale_bits
         if shape.books:
             step["load"] = 1
@@ -110,6 +114,8 @@ class Sequencer(wiring.Component):
             members["scale"] = In(axis(shape.scale_bits))
         if shape.scaled:
             members["group"] = Out(group_signature(shape))
+        if shape.finish_bits:
+            members["finish"] = Out(stream.Signature(unsigned(shape.finish_bits)))
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
@@ -172,7 +178,7 @@ class Sequencer(wiring.Component):
         if shape.marked:
             there = [left_k > lane for lane in range(shape.depth)]
             m.d.comb += step.payload.there.eq(Cat(*there))
-        if shape.scale_bits and not scaled:
+        if shape.core_scaled:
             m.d.comb += step.payload.scale.eq(self.scale.payload.tdata)
         if shape.books:
             m.d.comb += step.payload.load.eq(loads)
@@ -184,6 +190,12 @@ class Sequencer(wiring.Component):
                 self.group.payload.last.eq(closes_tile),
             ]
             room &= ~closes_group | self.group.ready
+        if shape.finish_bits:
+            m.d.comb += self.finish.payload.eq(self.scale.payload.tdata[shape.group_bits :])
+            room &= ~closes_tile | self.finish.ready
+
+        sides = [self.group] if scaled else []
+        sides += [self.finish] if shape.finish_bits else []
 
         with m.FSM():
             with m.State("IDLE"):
@@ -221,13 +233,12 @@ class Sequencer(wiring.Component):
                 m.d.comb += step.valid.eq(can)
                 m.d.comb += [source.ready.eq((taken | bad) & used) for source, used in
                              operands.values()]  # fmt: skip
+                others = [side.ready for side in sides]
+                m.d.comb += tile.valid.eq(reduce(and_, others, beside & tells))
                 if scaled:
-                    m.d.comb += [
-                        tile.valid.eq(beside & tells & self.group.ready),
-                        self.group.valid.eq(beside & closes_group & room),
-                    ]
-                else:
-                    m.d.comb += tile.valid.eq(beside & tells)
+                    m.d.comb += self.group.valid.eq(beside & closes_group & room)
+                if shape.finish_bits:
+                    m.d.comb += self.finish.valid.eq(beside & closes_tile & room)
                 if shape.sparse:
                     marks = wire(m, self._bad | self._bad_now, "bad_tile")
                     m.d.comb += tile.payload.bad.eq(marks)

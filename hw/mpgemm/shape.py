@@ -34,6 +34,8 @@ class Shape:
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
     scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
     sparse: SparseWeights | None = None  #: How weights are stored, if not all of them are.
+    finish_bits: int = 0  #: Bits above them for what requantises a tile, part of ``scale_bits``.
+    unsigned: bool = False  #: Whether what leaves is unsigned.
 
     @property
     def act_bits(self) -> int:
@@ -48,7 +50,17 @@ class Shape:
     @property
     def scaled(self) -> bool:
         """Whether groups have scales, which do not go to the core."""
-        return bool(self.scale_bits and not self.scale_steps and not self.books)
+        return bool(self.group_bits and not self.core_scaled)
+
+    @property
+    def core_scaled(self) -> bool:
+        """Whether scales go to the core."""
+        return bool(self.scale_bits and (self.scale_steps or self.books))
+
+    @property
+    def group_bits(self) -> int:
+        """Bits of the scales of a group alone."""
+        return self.scale_bits - self.finish_bits
 
     @property
     def beats(self) -> int:

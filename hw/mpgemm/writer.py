@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -81,7 +81,8 @@ class Writer(wiring.Component):
         for column in range(shape.columns):
             there = wire(m, ~fails & (tile.columns > column), f"column{column}")
             acc = row.payload.acc[column]
-            padding = acc[-1].replicate(shape.out_bits - shape.acc_bits)
+            above = Const(0, 1) if shape.unsigned else acc[-1]
+            padding = above.replicate(shape.out_bits - shape.acc_bits)
             words.append(Cat(acc, padding) & there.replicate(shape.out_bits))
             keeps.append(there.replicate(shape.out_bits // 8))
             if shape.flagged:

@@ -24,7 +24,7 @@ from typing import Any
 
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engines import EngineKind
-from hw.mpgemm.groups import OPTIONS
+from hw.mpgemm.epilogue import OPTIONS
 from hw.mpgemm.params import MpGemmParams, within
 from hw.mpgemm.plane_shape import PlaneShape
 from hw.mpgemm.popcount import PlaneRows
@@ -59,7 +59,7 @@ def _check(params: MpGemmParams) -> None:
         within("zero_point", params.zero_point, 0, (1 << bits) - 1)
     if params.zero_points and scheme == "bipolar":
         raise ValueError("zero_points must not be given with scheme bipolar, but is True")
-    params.check_groups(params.option("lanes"))
+    params.check_epilogue(params.option("lanes"))
 
 
 def _planes(params: MpGemmParams) -> PlaneShape:

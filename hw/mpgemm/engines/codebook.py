@@ -33,7 +33,7 @@ from hw.mpgemm.books import Books, book_shape
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
-from hw.mpgemm.groups import OPTIONS
+from hw.mpgemm.epilogue import OPTIONS
 from hw.mpgemm.params import MpGemmParams, within
 from hw.mpgemm.shape import Shape
 from hw.spec.formats import IntFormat

@@ -32,7 +32,7 @@ none is given less ``2**(B - 1)``.
 from typing import Any
 
 from hw.mpgemm.engines import EngineKind
-from hw.mpgemm.groups import OPTIONS
+from hw.mpgemm.epilogue import OPTIONS
 from hw.mpgemm.lookup import Lookup
 from hw.mpgemm.lookup_shape import LookupShape
 from hw.mpgemm.params import MpGemmParams, check_zero, within
@@ -71,7 +71,7 @@ def _check(params: MpGemmParams) -> None:
             "zero_points must not be given with table_source port, whose beats have no "
             "activations to add up, but is True"
         )
-    params.check_groups(_shape(params).depth)
+    params.check_epilogue(_shape(params).depth)
 
 
 def _max_product(params: MpGemmParams) -> int:

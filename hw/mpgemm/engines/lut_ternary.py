@@ -19,7 +19,7 @@ from typing import Any
 
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engines import EngineKind
-from hw.mpgemm.groups import OPTIONS
+from hw.mpgemm.epilogue import OPTIONS
 from hw.mpgemm.params import MpGemmParams, check_zero, within
 from hw.mpgemm.shape import Shape
 from hw.mpgemm.ternary import TernaryLookup, TernaryRows
@@ -39,7 +39,7 @@ def _check(params: MpGemmParams) -> None:
     kind = params.option("table_kind")
     if kind not in _PARTS:
         raise ValueError(f"table_kind must be half or split with engine lut-ternary, not {kind!r}")
-    params.check_groups(params.option("group") * params.option("tables"))
+    params.check_epilogue(params.option("group") * params.option("tables"))
 
 
 def _lookup(params: MpGemmParams) -> TernaryLookup:

@@ -3,7 +3,7 @@
 
 from hw.mpgemm import cells
 from hw.mpgemm.engines import EngineKind
-from hw.mpgemm.groups import OPTIONS
+from hw.mpgemm.epilogue import OPTIONS
 
 ENGINE = EngineKind(
     name="ternary-add",
