@@ -40,14 +40,14 @@ UNIT = Unit(
         "target": "what the logic is made for; the function is the same",
         "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below "
         "2^HIGH (default: -24:16 for bf16, none for others)",
-        "depth": "rows of results whose sums ws and is keep (default: 64)",
+        "depth": "rows of results whose sums is, os-ws and ws keep (default: 64)",
         "load": "row: ws takes a row of a tile a cycle; tile: all of it, so that one row of "
         "activations keeps the array busy (matrix times vector)",
         "group": "products that share a scale, a multiple of lanes; for broadcast, cube, os, tree",
         "scale": "format of the scales of a column's groups (e8m0, ue4m3, ue5m3, fp16, bf16, int8)",
         "act_scale": "format of the scales of a row's groups",
         "zero_point": "each column's group has a zero point, an int8 taken from its weights",
-        "skew": "what delays the operands of os, ws and is at the edges: regs, triangles of "
+        "skew": "what delays the operands of is, os, os-ws and ws at the edges: regs, triangles of "
         "registers; addr, small memories read at delayed addresses",
         "sparsity": "N:M with arch nm: N of every M weights are stored, each with an index",
         "sum": "how groups are added: int leaves them as they are, exact, fp32-seq (default: int "

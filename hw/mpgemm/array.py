@@ -40,6 +40,8 @@ def described(params: ArrayParams, component: Any) -> wiring.Component:
     }
     if params.flow.stationary:
         facts["contract"]["tile_rows"] = params.batch
+    if params.flow.switched:
+        facts["contract"]["flow_extra"] = list(component.flow_extra)
     if sparse:
         dense = sparse.m if sparse.passes > 1 else 0
         facts["contract"] |= {"sparsity": [sparse.n, sparse.m], "dense": dense}

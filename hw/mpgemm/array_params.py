@@ -26,7 +26,7 @@ __all__ = ["LOADS", "SKEWS", "SPARSE", "SYSTOLIC", "ArrayParams"]
 SPARSE = ("broadcast", "cube", "tree")
 
 #: Dataflows whose operands walk from cell to cell.
-SYSTOLIC = ("is", "os", "ws")
+SYSTOLIC = ("is", "os", "os-ws", "ws")
 
 #: What delays these at the edges: registers, or memories read at delayed addresses.
 SKEWS = ("regs", "addr")
@@ -55,7 +55,7 @@ class ArrayParams:
     pipeline: int = 0  #: Register stages of a cell before its accumulator.
     target: str = "gates"
     window: str | None = None  #: ``LOW:HIGH``, fixed-point window of a float activation.
-    depth: int | None = None  #: Rows of results whose sums ``ws`` and ``is`` keep.
+    depth: int | None = None  #: Rows of results whose sums ``is``, ``os-ws`` and ``ws`` keep.
     load: str | None = None  #: Whether ``ws`` loads its tiles row by row or at once.
     group: int | None = None  #: Products that share a scale.
     scale: str | None = None  #: Format of the scales of a column's groups.
@@ -100,10 +100,10 @@ class ArrayParams:
                 f"load must be {' or '.join(LOADS)} with dataflow ws and not be given with others, "
                 f"not {self.load!r} with {self.dataflow}"
             )
-        if self.depth is not None and not self.flow.stationary:
+        if self.depth is not None and not (self.flow.stationary or self.flow.switched):
             raise ValueError(
                 f"depth must not be given with dataflow {self.dataflow}, but is {self.depth}; "
-                "ws and is take it"
+                "is, os-ws and ws take it"
             )
         if self.depth is not None and not 1 <= self.depth <= 65535:
             raise ValueError(f"depth must be an integer from 1 to 65535, not {self.depth!r}")
@@ -160,7 +160,7 @@ class ArrayParams:
         if self.group is None:
             refuse_without_group(self, "group", ("scale", "act_scale", "zero_point", "sum"))
             return
-        if self.flow.stationary:
+        if self.flow.stationary or self.flow.switched:
             raise ValueError(
                 f"group must not be given with dataflow {self.dataflow}, but is {self.group}; "
                 "broadcast, cube, os and tree take it"
@@ -222,35 +222,15 @@ class ArrayParams:
     @cached_property
     def shape(self) -> Shape:
         """Sizes that the frame must know."""
+        if self.flow.stationary:
+            return self.row_shape
         assert self.zero is not None
         weight, act = self.cell.weight_format.bits, self.cell.act_format.bits
-        finite: dict[str, Any] = {}
-        if self.cell.weight_format.nonfinite:
-            values = values_of(self.cell.weight_format)
-            fill = next(code for code, value in enumerate(values) if value is not None)
-            finite = {"wgt_lane_bits": weight, "wgt_zero": fill}
-        if self.flow.stationary:
-            stays = self.columns * self.lanes * (act if self.swapped else weight)
-            stays *= self.rows if self.loads_tiles else 1
-            streams = self.rows * self.lanes * (weight if self.swapped else act)
-            return Shape(
-                rows=1,
-                columns=self.columns,
-                depth=self.rows * self.lanes,
-                lane_bits=act,
-                zero=self.zero,
-                wgt_bits=streams if self.swapped else stays,
-                acc_bits=self.cell.acc_width,
-                max_k=self.max_k,
-                nan=self.cell.has_nan,
-                act_lanes=(stays if self.swapped else streams) // act,
-                **finite,
-            )
-        sparse = self.sparse
+        sparse, others = self.sparse, self._finite
         if sparse is not None:
-            finite = {"sparse": sparse}
+            others = {"sparse": sparse}
             if sparse.passes > 1:
-                finite |= {"planes": sparse.m, "planes_per_beat": sparse.n}
+                others |= {"planes": sparse.m, "planes_per_beat": sparse.n}
         shape = Shape(
             rows=self.rows,
             columns=self.columns,
@@ -261,9 +241,41 @@ class ArrayParams:
             acc_bits=self.cell.acc_width,
             max_k=self.max_k,
             nan=self.cell.has_nan,
-            **finite,
+            switched=self.flow.switched,
+            **others,
         )
         return self.epilogue.framed(shape)
+
+    @cached_property
+    def row_shape(self) -> Shape:
+        """Sizes that the frame must know where an operand stays: a tile is a row of results."""
+        assert self.zero is not None
+        weight, act = self.cell.weight_format.bits, self.cell.act_format.bits
+        stays = self.columns * self.lanes * (act if self.swapped else weight)
+        stays *= self.rows if self.loads_tiles else 1
+        streams = self.rows * self.lanes * (weight if self.swapped else act)
+        return Shape(
+            rows=1,
+            columns=self.columns,
+            depth=self.rows * self.lanes,
+            lane_bits=act,
+            zero=self.zero,
+            wgt_bits=streams if self.swapped else stays,
+            acc_bits=self.cell.acc_width,
+            max_k=self.max_k,
+            nan=self.cell.has_nan,
+            act_lanes=(stays if self.swapped else streams) // act,
+            **self._finite,
+        )
+
+    @property
+    def _finite(self) -> dict[str, Any]:
+        """What the frame puts in the place of weights beyond K, where that matters."""
+        weight = self.cell.weight_format
+        if not weight.nonfinite:
+            return {}
+        fill = next(code for code, value in enumerate(values_of(weight)) if value is not None)
+        return {"wgt_lane_bits": weight.bits, "wgt_zero": fill}
 
     @cached_property
     def sparse(self) -> SparseWeights | None:
@@ -398,8 +410,9 @@ class ArrayParams:
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
         if self.sparse:
             chosen["arch"] = self.arch
-        if self.flow.stationary:
+        if self.flow.stationary or self.flow.switched:
             chosen["depth"] = self.batch
+        if self.flow.stationary:
             chosen["load"] = self.load or "row"
         chosen.update(self.epilogue.resolved)
         if self.cell.act_window:

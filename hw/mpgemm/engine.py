@@ -21,7 +21,7 @@ from hw.spec.gemm import JOB_BITS
 #: Most places of a queue in registers; longer ones are memories.
 LONGEST = 8
 
-__all__ = ["Engine", "StationaryEngine"]
+__all__ = ["Engine", "StationaryEngine", "SwitchedEngine"]
 
 
 class Engine(wiring.Component):
@@ -175,6 +175,38 @@ class StationaryEngine(Engine):
         return m
 
 
+class SwitchedEngine(Engine):
+    """An engine whose jobs say what stays: see :class:`Engine` for what is common.
+
+    Parameters
+    ----------
+    shape : :class:`~hw.mpgemm.shape.Shape`
+    sequencer : :class:`~hw.mpgemm.switched_sequencer.SwitchedSequencer`
+    core : :class:`~hw.mpgemm.switched.Switched`
+
+    Members
+    -------
+    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out
+        Those of the dataflow that a job asks for.
+
+    Timing
+    ------
+    Those of the dataflow that a job asks for, and ``flow_extra`` of the core.
+    """
+
+    def __init__(self, shape: Shape, sequencer: Any, core: Any):
+        super().__init__(shape, core)
+        self._sequencer, self.flow_extra = sequencer, core.flow_extra
+
+    def elaborate(self, platform: Any) -> Module:
+        m, core, sequencer = Module(), self._core, self._sequencer
+        wiring.connect(m, sequencer.step, core.i)
+        wiring.connect(m, sequencer.load, core.load)
+        wiring.connect(m, sequencer.feed, core.feed)
+        framed(m, self, sequencer, core, core.o)
+        return m
+
+
 def queued(
     m: Module, name: str, depth: int, payload: dict[str, Value], source: Any, sink: Any
 ) -> None:
@@ -221,3 +253,9 @@ def framed(m: Module, engine: Engine, sequencer: Any, core: Any, rows: Any) -> N
     depth = core.tiles_inside + 2 + sum(stage.latency for stage in engine.stages)
     payload = {"tile": Value.cast(sequencer.tile.payload)}
     queued(m, "tiles", depth, payload, sequencer.tile, writer.tile)
+    if shape.switched:
+        m.d.comb += [
+            sequencer.empty.eq(~writer.tile.valid),
+            core.flow.eq(sequencer.flow),
+            writer.single.eq(sequencer.flow),
+        ]

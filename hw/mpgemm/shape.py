@@ -33,6 +33,7 @@ class Shape:
     marked: bool = False  #: Whether steps say which lanes are beyond K.
     group_steps: int = 0  #: Steps of a group of products, 0 for one group of all.
     scale_bits: int = 0  #: Bits of the scales of a group, 0 where groups leave unscaled.
+    switched: bool = False  #: Whether jobs say if tiles leave, or single rows of them.
     sparse: SparseWeights | None = None  #: How weights are stored, if not all of them are.
     finish_bits: int = 0  #: Bits above them for what requantises a tile, part of ``scale_bits``.
     unsigned: bool = False  #: Whether what leaves is unsigned.

@@ -16,7 +16,7 @@ from hw.mpgemm.stationary_sequencer import StationarySequencer
 from hw.mpgemm.systolic import skewed
 from hw.mpgemm.writer import row_signature
 
-__all__ = ["Stationary", "StationaryRow"]
+__all__ = ["Stationary", "StationaryRow", "totals_of"]
 
 
 class StationaryRow(Cell):
@@ -174,8 +174,8 @@ class Stationary(wiring.Component):
             with m.If(moving):
                 m.d.sync += held.eq(flags)
             flags = held
-        valid, start, first, last = flags
-        totals = self._totals(m, moving, level, valid, start, first, last)
+        valid, _, _, last = flags
+        totals = totals_of(m, params, moving, level, flags)
         out = Signal(len(totals), reset_less=True)
         with m.If(moving):
             m.d.sync += [out.eq(totals), self.o.valid.eq(valid & last)]
@@ -207,42 +207,44 @@ class Stationary(wiring.Component):
         word = wire(m, word, "tile_rows")
         return [word.word_select(r, width) for r in range(params.rows)]
 
-    def _totals(
-        self, m: Module, moving: Value, level: Value, valid: Value, start: Value, first: Value,
-        last: Value,
-    ) -> Value:  # fmt: skip
-        """Return the partial sums of a row with those of the tiles of K before."""
-        params, shape = self.params, self.params.shape
-        bits = params.partial_bits
-        parts = [level.word_select(c, bits) for c in range(params.columns)]
-        nans = [part[-1:] if shape.nan else part[:0] for part in parts]
-        sums = [(part[:-1] if shape.nan else part).as_signed() for part in parts]
-        width = shape.acc_bits + shape.nan
-        if params.max_k <= shape.depth:
-            words = []
-            for nan, part in zip(nans, sums, strict=True):
-                acc = Signal(signed(shape.acc_bits))
-                m.d.comb += acc.eq(part)
-                words.append(Cat(acc, nan))
-            return wire(m, Cat(*words), "totals")
-        memory = Memory(shape=width * params.columns, depth=params.batch, init=[])
-        m.submodules.memory = memory
-        write, read = memory.write_port(), memory.read_port(domain="comb")
-        number = Signal(range(params.batch))  # row of results within the batch, after ``start``
-        place = wire(m, Mux(start, 0, number), "place")
-        before = wire(m, Cat(read.data) & (~first).replicate(len(read.data)), "before")
+
+def totals_of(m: Module, params: ArrayParams, moving: Value, level: Value, flags: Value) -> Value:
+    """Return the partial sums of a row with those of the tiles of K before.
+
+    ``level`` are partial sums and their NaNs, column 0's first; ``flags`` say whether they are
+    valid, start a tile, and are of the first and of the last tile of K.
+    """
+    shape, bits = params.row_shape, len(level) // params.columns
+    valid, start, first, last = flags
+    parts = [level.word_select(c, bits) for c in range(params.columns)]
+    nans = [part[-1:] if shape.nan else part[:0] for part in parts]
+    sums = [(part[:-1] if shape.nan else part).as_signed() for part in parts]
+    width = shape.acc_bits + shape.nan
+    if params.max_k <= shape.depth:
         words = []
-        for c, (nan, part) in enumerate(zip(nans, sums, strict=True)):
-            old = before.word_select(c, width)
-            total = (old[: shape.acc_bits].as_signed() + part)[: shape.acc_bits]
-            words.append(Cat(total, nan | old[shape.acc_bits :]))
-        totals = wire(m, Cat(*words), "totals")
-        m.d.comb += [
-            read.addr.eq(place),
-            write.addr.eq(place),
-            write.data.eq(totals),
-            write.en.eq(moving & valid & ~last),
-        ]
-        with m.If(moving & valid):
-            m.d.sync += number.eq(place + 1)
-        return totals
+        for nan, part in zip(nans, sums, strict=True):
+            acc = Signal(signed(shape.acc_bits))
+            m.d.comb += acc.eq(part)
+            words.append(Cat(acc, nan))
+        return wire(m, Cat(*words), "totals")
+    memory = Memory(shape=width * params.columns, depth=params.batch, init=[])
+    m.submodules.memory = memory
+    write, read = memory.write_port(), memory.read_port(domain="comb")
+    number = Signal(range(params.batch))  # row of results within the batch, after ``start``
+    place = wire(m, Mux(start, 0, number), "place")
+    before = wire(m, Cat(read.data) & (~first).replicate(len(read.data)), "before")
+    words = []
+    for c, (nan, part) in enumerate(zip(nans, sums, strict=True)):
+        old = before.word_select(c, width)
+        total = (old[: shape.acc_bits].as_signed() + part)[: shape.acc_bits]
+        words.append(Cat(total, nan | old[shape.acc_bits :]))
+    totals = wire(m, Cat(*words), "totals")
+    m.d.comb += [
+        read.addr.eq(place),
+        write.addr.eq(place),
+        write.data.eq(totals),
+        write.en.eq(moving & valid & ~last),
+    ]
+    with m.If(moving & valid):
+        m.d.sync += number.eq(place + 1)
+    return totals

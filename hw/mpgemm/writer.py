@@ -41,6 +41,8 @@ class Writer(wiring.Component):
     tile : ``In(tile_signature(shape))``
     row : ``In(row_signature(shape))``
         ``rows`` beats for each tile, those beyond its rows too.
+    single : ``In(1)``
+        One beat for each tile. Present where jobs say whether it is.
     out : ``Out(out_signature(shape))``
 
     Timing
@@ -50,13 +52,12 @@ class Writer(wiring.Component):
 
     def __init__(self, shape: Shape):
         self.shape = shape
-        super().__init__(
-            {
-                "tile": In(tile_signature(shape)),
-                "row": In(row_signature(shape)),
-                "out": Out(out_signature(shape)),
-            }
-        )
+        members: dict[str, Any] = {
+            "tile": In(tile_signature(shape)),
+            "row": In(row_signature(shape)),
+            "out": Out(out_signature(shape)),
+        }
+        super().__init__({**members, **({"single": In(1)} if shape.switched else {})})
 
     def elaborate(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
@@ -65,6 +66,8 @@ class Writer(wiring.Component):
         fails = wire(m, tile.error.any(), "fails")
         exists = wire(m, number < tile.rows, "exists")
         ends = wire(m, number == shape.rows - 1, "ends")
+        if shape.switched:
+            ends = wire(m, ends | self.single, "ends_tile")
         sends = wire(m, self.tile.valid & ~fails & row.valid, "sends")
         done = wire(m, sends & (out.ready | ~exists), "done")
         m.d.comb += [

@@ -15,7 +15,7 @@ from hw.pe.decode import Operand, decode, label_of
 from hw.pe.params import PEParams
 from hw.pe.product import add_product, product_word
 
-__all__ = ["Accumulate", "Dot"]
+__all__ = ["Accumulate", "Dot", "MultiplyAdd"]
 
 
 def _label(kind: str, params: PEParams) -> str:
@@ -94,6 +94,62 @@ class Dot(Cell):
         m.d.comb += self.p.eq(heap.total())
         if params.has_nan:
             m.d.comb += self.nan.eq(_any_nan(lanes))
+        return m
+
+
+class MultiplyAdd(Cell):
+    """A word and the products of one beat: what an accumulator is without its register.
+
+    Parameters
+    ----------
+    params : :class:`~hw.pe.params.PEParams`
+
+    Members
+    -------
+    en : ``In(1)``
+        Where it is 0, ``y`` is ``x``. Without effect where carry chains add: flip-flops of an FPGA
+        have an enable.
+    x : ``In(acc_width)``
+    a, w : ``In``
+        Codes, lane 0 in the low bits.
+    y : ``Out(acc_width)``
+        ``x`` and the products in units of ``2**lam``, modulo ``2**acc_width``. Non-finite codes
+        count as zero.
+    nan : ``Out(1)``
+        Some code is non-finite. Present where a format has such codes.
+
+    Timing
+    ------
+    Combinational.
+    """
+
+    def __init__(self, params: PEParams):
+        self.params = params
+        self.label = f"{_label('multiply_add', params)}_c{params.acc_width}"
+        members = {
+            "en": In(1),
+            "x": In(params.acc_width),
+            "a": In(params.lanes * params.act_format.bits),
+            "w": In(params.lanes * params.weight_format.bits),
+            "y": Out(params.acc_width),
+        }
+        super().__init__({**members, **({"nan": Out(1)} if params.has_nan else {})})
+
+    def body(self, platform: Any) -> Module:
+        m, params = Module(), self.params
+        lanes = _operands(m, params, self.a, self.w)
+        if params.has_nan:
+            m.d.comb += self.nan.eq(_any_nan(lanes))
+        arch, most = params.chosen_arch[0], params.max_product
+        if params.carry_chains:
+            heap = BitHeap(m, params.dot_width, True)
+        else:
+            heap = WideHeap(m, self.x, most * params.lanes)
+            lanes = [(_masked(m, w, self.en), a) for w, a in lanes]
+        for weight, act in lanes:
+            add_product(m, heap, weight, act, arch, most)
+        total = heap.total()
+        m.d.comb += self.y.eq(self.x.as_signed() + total if params.carry_chains else total)
         return m
 
 

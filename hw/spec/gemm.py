@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ERRORS", "JOB", "JOB_BITS", "Field", "error_code"]
+__all__ = ["ERRORS", "FLOW", "JOB", "JOB_BITS", "Field", "error_code"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,12 @@ JOB = (
     Field("n", 16, 16, "columns of W"),
     Field("k", 32, 16, "columns of A, rows of W"),
     Field("bits", 48, 4, "bit planes of the weights in this job; 0: as many as the engine has"),
-    Field("reserved", 52, 12, "must be 0"),
+    Field("reserved", 52, 12, "must be 0, but see FLOW"),
 )
 JOB_BITS = 64
+
+#: Bit by which a job picks weights that stay, in arrays that have both dataflows.
+FLOW = 52
 
 #: What ``m_axis_out_tuser[3:0]`` says on the last beat of a job, by its number.
 ERRORS = (

@@ -30,17 +30,23 @@ class Dataflow:
     build: "Callable[[ArrayParams], wiring.Component]"
     core: str = "accumulate"  #: Core of the PE that is its cell: ``accumulate`` or ``dot``.
     stationary: bool = False  #: Whether one operand stays in the array, not the sums.
+    switched: bool = False  #: Whether each job says which of the two.
     cases: tuple[dict[str, Any], ...] = ()  #: Small parameter sets for rules and proofs.
 
 
-#: Every dataflow, in order of name. A module's name may end in ``_``, for Python's keywords.
-NAMES = tuple(sorted(info.name.rstrip("_") for info in pkgutil.iter_modules(__path__)))
+def _name(module: str) -> str:
+    return module.rstrip("_").replace("_", "-")
+
+
+#: Every dataflow, in order of name: the module ``os_ws`` defines ``os-ws``. A module's name may end
+#: in ``_``, for Python's keywords.
+NAMES = tuple(sorted(_name(info.name) for info in pkgutil.iter_modules(__path__)))
 
 
 @cache
 def dataflow(name: str) -> Dataflow:
     """Return the dataflow called ``name``. Raises ``TypeError`` for a module without one."""
-    found = {info.name.rstrip("_"): info.name for info in pkgutil.iter_modules(__path__)}
+    found = {_name(info.name): info.name for info in pkgutil.iter_modules(__path__)}
     module = importlib.import_module(f"hw.mpgemm.dataflow.{found[name]}")
     flow = getattr(module, "DATAFLOW", None)
     if not isinstance(flow, Dataflow) or flow.name != name:

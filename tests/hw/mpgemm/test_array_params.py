@@ -11,7 +11,7 @@ from hw.mpgemm.dataflow import NAMES
 SPARSE = {"dataflow": "cube", "arch": "nm", "sparsity": "2:4", "lanes": 2}
 
 REFUSED = {
-    "dataflow must be one of broadcast, cube, is, os, tree, ws, not 'rs'": {"dataflow": "rs"},
+    "dataflow must be one of broadcast, cube, is, os, os-ws, tree, ws, not 'rs'": {"dataflow": "rs"},
     "rows must be an integer from 1 to 256, not 0": {"rows": 0},
     "columns must be an integer from 1 to 256, not 257": {"columns": 257},
     "lanes must be an integer from 1 to 256, not True": {"lanes": True},
@@ -27,13 +27,13 @@ REFUSED = {
     "arch must be one whose dot core takes plain codes with dataflow ws, such as shift-add, "
     "not 'csa'": {"dataflow": "ws", "arch": "csa"},
     "pipeline must be 0 with dataflow is, not 1": {"dataflow": "is", "pipeline": 1},
-    "depth must not be given with dataflow os, but is 8; ws and is take it": {
+    "depth must not be given with dataflow os, but is 8; is, os-ws and ws take it": {
         "dataflow": "os",
         "depth": 8,
     },
     "depth must be an integer from 1 to 65535, not 0": {"dataflow": "ws", "depth": 0},
     "skew must be one of regs, addr, not 'ram'": {"dataflow": "os", "skew": "ram"},
-    "skew must not be given with dataflow cube, but is addr; is, os, ws take it": {
+    "skew must not be given with dataflow cube, but is addr; is, os, os-ws, ws take it": {
         "dataflow": "cube",
         "skew": "addr",
     },
