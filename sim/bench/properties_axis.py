@@ -30,7 +30,7 @@ end anywhere. A small job has at most :data:`SMALL` rows and columns; all others
 from collections.abc import Mapping
 from typing import Any
 
-from hw.spec.gemm import ERRORS, JOB, error_code
+from hw.spec.gemm import ERRORS, FLOW, JOB, JOB_BITS, error_code
 
 __all__ = ["SMALL", "depth", "harness", "paths", "takes_jobs", "wait"]
 
@@ -199,7 +199,12 @@ def _small(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
         tiles[n] = f"2'd{-(-n // columns)}"
         last[n] = f"{keep}'d{masks[(n - 1) % columns]}"
     most_k, planes = int(contract.get("max_k", parameters["max_k"])), int(contract.get("planes", 0))
-    wrong = f"{fields['reserved']} != 0 || {fields['bits']} > {planes}"
+    odd, reserved = f"{fields['bits']} > {planes}", fields["reserved"]
+    if "dense" in contract:
+        odd = f"({fields['bits']} != 0 && {fields['bits']} != {contract['dense']})"
+    if "flow_extra" in contract:
+        reserved = f"s_axis_job_tdata[{JOB_BITS - 1}:{FLOW + 1}]"
+    wrong = f"{reserved} != 0 || {odd}"
     zero = " || ".join(f"{fields[name]} == 0" for name in "mnk")
     width = widths["m_axis_out_tdata"] // columns
     beyond = [

@@ -256,8 +256,9 @@ class _View:
             if code != ERRORS.index("none"):
                 continue
             sizes = self.sizes(number)
-            planes = {"bits": sizes["bits"]} if sizes["bits"] else {}
+            mode = {"bits": sizes["bits"]} if sizes["bits"] else {}
+            mode |= {"flow": 1} if sizes["reserved"] else {}  # the job is a good one
             shape = sizes["m"], sizes["n"], sizes["k"]
-            due = model(self.manifest["parameters"], *shape, **planes) if model else None
+            due = model(self.manifest["parameters"], *shape, **mode) if model else None
             found.append((self.job(number), cycles, due))
         return found
