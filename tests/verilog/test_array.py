@@ -51,6 +51,12 @@ CASES: dict[str, dict[str, Any]] = {
                  "load": "tile", "depth": 4, "skew": "addr"},
     "is-addr": {"dataflow": "is", "rows": 3, "columns": 4, "format": "e2m1", "act": "int2",
                 "depth": 3, "skew": "addr"},
+    "nm": {"dataflow": "cube", "rows": 2, "columns": 2, "lanes": 4, "format": "int4",
+           "arch": "nm", "sparsity": "2:4", "max_k": 40},
+    "nm-nan": {"dataflow": "tree", "rows": 1, "columns": 3, "lanes": 2, "format": "e5m2",
+               "act": "e4m3", "arch": "nm", "sparsity": "1:4", "pipeline": 1, "max_k": 40},
+    "nm-groups": {"dataflow": "broadcast", "rows": 2, "columns": 1, "lanes": 3, "format": "int2",
+                  "act": "int4", "arch": "nm", "sparsity": "3:4", "group": 8, "max_k": 40},
     "groups": {"dataflow": "os", "rows": 2, "columns": 3, "format": "e5m2", "group": 2,
                "max_k": 9},
     "MixPE": {"dataflow": "cube", "rows": 2, "columns": 1, "lanes": 4, "format": "int4",
@@ -66,7 +72,7 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 #: Cases whose simulation is slow: without faulty jobs.
-GOOD = {"MixPE"}
+GOOD = {"MixPE", "nm-groups", "is-addr"}
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 
@@ -104,6 +110,10 @@ def _no_skew(m: Module, moving: Any, word: Any, parts: int, **_: Any) -> Any:
     return word
 
 
+def _first(m: Module, values: Any, index: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "lanes beyond K": ("hw.mpgemm.sequencer.masked", _unmasked, "cube-csa"),
@@ -111,6 +121,9 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "skew": ("hw.mpgemm.systolic.skewed", _no_skew, "os"),
     "skew by memories": ("hw.mpgemm.systolic.addressed", _no_skew, "HSA-addr"),
     "skew of sums": ("hw.mpgemm.stationary.skewed", _no_skew, "ws"),
+    "order of indices": ("hw.mpgemm.sparse.pairwise", lambda indices: [], "nm"),
+    "weights beyond K": ("hw.mpgemm.sparse._kept", lambda code, *_: code, "nm-nan"),
+    "picks": ("hw.mpgemm.sparse.picked", _first, "nm-groups"),
     "sums of rows": ("hw.quant.dequant_cell.Dequantize._before", _one_turn, "MX"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "tree"),
 }

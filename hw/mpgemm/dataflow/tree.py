@@ -21,5 +21,7 @@ DATAFLOW = Dataflow(
     check=_check,
     build=lambda params: engine_of(params, Broadcast(ArrayRows(params))),
     cases=({"format": "int2", "act": "e2m1", "rows": 1, "columns": 2, "lanes": 2, "max_k": 3,
-            "pipeline": 1},),
+            "pipeline": 1},
+           {"format": "int2", "act": "int2", "rows": 1, "columns": 1, "arch": "nm",
+            "sparsity": "1:2", "max_k": 3}),
 )  # fmt: skip

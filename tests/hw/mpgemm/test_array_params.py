@@ -11,7 +11,9 @@ from hw.mpgemm.dataflow import NAMES
 SPARSE = {"dataflow": "cube", "arch": "nm", "sparsity": "2:4", "lanes": 2}
 
 REFUSED = {
-    "dataflow must be one of broadcast, cube, is, os, os-ws, tree, ws, not 'rs'": {"dataflow": "rs"},
+    "dataflow must be one of broadcast, cube, is, os, os-ws, tree, ws, not 'rs'": {
+        "dataflow": "rs"
+    },
     "rows must be an integer from 1 to 256, not 0": {"rows": 0},
     "columns must be an integer from 1 to 256, not 257": {"columns": 257},
     "lanes must be an integer from 1 to 256, not True": {"lanes": True},
