@@ -283,7 +283,11 @@ class ArrayParams:
         if self.arch != "nm":
             return None
         zero = values_of(self.cell.weight_format).index(0)
-        return sparse_weights(self.cell, self.sparsity, zero)
+        # The flag of a number that is no integer says of bad blocks only: NaNs are in the number.
+        numbers = self.groups is not None and self.groups.mode == "fp32-seq"
+        able = self.cell.act_format.nonfinite or self.cell.act_window is not None
+        guard = self.zero if numbers and able else None
+        return sparse_weights(self.cell, self.sparsity, zero, guard)
 
     @property
     def products(self) -> int:

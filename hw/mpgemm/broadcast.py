@@ -19,7 +19,7 @@ __all__ = ["ArrayRows", "Broadcast", "CellRow", "RowMaker", "step_signature"]
 
 def step_signature(shape: Shape) -> stream.Signature:
     """Return the stream of steps that a core of this shape takes."""
-    layout = {"act": shape.act_bits, "wgt": shape.wgt_bits, "first": 1, "last": 1}
+    layout = {"act": shape.act_bits, "wgt": shape.step_wgt_bits, "first": 1, "last": 1}
     return stream.Signature(data.StructLayout(layout))
 
 
@@ -55,7 +55,7 @@ class CellRow(Cell):
                 "en": In(params.cell_latency),
                 "clr": In(1),
                 "act": In(shape.act_bits // shape.rows),
-                "wgt": In(shape.wgt_bits),
+                "wgt": In(shape.step_wgt_bits),
                 "sums": Out(params.sum_bits * params.columns),
             }
         )

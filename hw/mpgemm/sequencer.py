@@ -91,7 +91,7 @@ class Sequencer(wiring.Component):
         self.shape = shape
         step: dict[str, Any] = {
             "act": unsigned(shape.act_bits),
-            "wgt": unsigned(shape.wgt_bits),
+            "wgt": unsigned(shape.step_wgt_bits),
             "first": 1,
             "last": 1,
         }

@@ -44,6 +44,12 @@ class Shape:
         return (self.act_lanes or self.rows * self.depth) * self.lane_bits
 
     @property
+    def step_wgt_bits(self) -> int:
+        """Bits of the weights of a step."""
+        sparse = self.sparse
+        return self.columns * sparse.lanes * sparse.pick if sparse else self.wgt_bits
+
+    @property
     def flagged(self) -> bool:
         """Whether a column of a result can be marked."""
         return self.nan or self.sparse is not None

@@ -27,6 +27,9 @@ class SparseWeights:
     bits: int  #: Bits of one weight; its index stands above it.
     zero: int  #: Code of the weight zero.
     nonfinite: bool  #: Whether a weight can be not finite.
+    #: Activation that a bad block meets, where those that it names could make a number of the sum
+    #: a NaN; else None: the sum is marked anyway.
+    guard: int | None = None
 
     @property
     def lanes(self) -> int:
@@ -49,6 +52,11 @@ class SparseWeights:
         return self.bits + self.index_bits
 
     @property
+    def pick(self) -> int:
+        """Bits of a weight with its index, as cells get it."""
+        return self.word + (self.guard is not None)
+
+    @property
     def passes(self) -> int:
         """Beats of a step of dense weights; 1 where no job can have some.
 
@@ -57,11 +65,14 @@ class SparseWeights:
         return 1 if self.m % self.n or self.m == 16 else self.m // self.n
 
 
-def sparse_weights(params: PEParams, sparsity: str | None, zero: int) -> SparseWeights:
+def sparse_weights(
+    params: PEParams, sparsity: str | None, zero: int, guard: int | None
+) -> SparseWeights:
     """Return how the weights of cells with these parameters are stored."""
     n, m = ratio(sparsity)
     weight = params.weight_format
-    return SparseWeights(n, m, params.lanes // n, weight.bits, zero, weight.nonfinite)
+    guard = guard if n > 1 else None  # a block of one index ascends
+    return SparseWeights(n, m, params.lanes // n, weight.bits, zero, weight.nonfinite, guard)
 
 
 class SparseColumn(Cell):
@@ -80,9 +91,9 @@ class SparseColumn(Cell):
     dense, turn : ``In``
         The beat is number ``turn`` of dense weights, whose indices do not count. Present where
         there are ``passes``.
-    picks : ``Out(lanes * word)``
+    picks : ``Out(lanes * pick)``
         The same, with the indices of dense weights; zeros where a block's indices do not ascend
-        or, if they can be not finite, beyond K.
+        or, if they can be not finite, beyond K. With a guard, above each whether they ascend.
     bad : ``Out(1)``
         There is a block, not all beyond K, whose indices do not ascend.
 
@@ -94,11 +105,12 @@ class SparseColumn(Cell):
     def __init__(self, weights: SparseWeights):
         self.weights = weights
         w, finite = weights, "" if weights.nonfinite else "f"
+        finite += "" if weights.guard is None else "g"
         self.label = f"sparse{w.n}_{w.m}_x{w.blocks}_b{w.bits}{finite}_z{w.zero}"
         members: dict[str, Any] = {
             "w": In(w.lanes * w.word),
             "left": In(w.blocks * (w.index_bits + 1)),
-            "picks": Out(w.lanes * w.word),
+            "picks": Out(w.lanes * w.pick),
             "bad": Out(1),
         }
         if w.passes > 1:
@@ -126,8 +138,8 @@ class SparseColumn(Cell):
                     chosen = wire(m, Mux(self.dense, dense, index), "chosen")
                 counts = good & (chosen < left) if w.nonfinite else good
                 counts = wire(m, counts, "counts")
-                pick = Cat(_kept(word[: w.bits], counts, w.zero), chosen)
-                m.d.comb += self.picks.word_select(block * w.n + j, w.word).eq(pick)
+                pick = Cat(_kept(word[: w.bits], counts, w.zero), chosen, good)[: w.pick]
+                m.d.comb += self.picks.word_select(block * w.n + j, w.pick).eq(pick)
         m.d.comb += self.bad.eq(Cat(*bad).any())
         return m
 
@@ -149,7 +161,7 @@ class SparseCell(Cell):
     -------
     a : ``In(depth codes)``
         Activations of all blocks, block 0's first.
-    w : ``In(lanes * word)``
+    w : ``In(lanes * pick)``
         ``picks`` of :class:`SparseColumn`.
     en, clr, acc, ...
         Those of the cell behind.
@@ -163,10 +175,11 @@ class SparseCell(Cell):
         self.params, self.weights = params, weights
         inner = self._inner()
         self.latency: int = inner.latency
-        self.label = f"sparse{weights.n}_{weights.m}_{inner.label}"
+        guard = "" if weights.guard is None else f"_g{weights.guard}"
+        self.label = f"sparse{weights.n}_{weights.m}{guard}_{inner.label}"
         members = dict(inner.signature.members)
         members["a"] = In(weights.depth * params.act_format.bits)
-        members["w"] = In(weights.lanes * weights.word)
+        members["w"] = In(weights.lanes * weights.pick)
         super().__init__(members)
 
     def _inner(self) -> Any:
@@ -185,7 +198,7 @@ class SparseCell(Cell):
         codes, values = [], []
         for lane in range(w.lanes):
             block, j = divmod(lane, w.n)
-            word = wire(m, self.w.word_select(lane, w.word), f"word{lane}")
+            word = wire(m, self.w.word_select(lane, w.pick), f"word{lane}")
             index = Signal(w.index_bits, name=f"index{lane}")
             m.d.comb += index.eq(word[w.bits :])
             # Indices ascend: weight j never meets an activation below j or above m - n + j.
@@ -195,7 +208,7 @@ class SparseCell(Cell):
             ]
             code = picked(m, acts, index)
             assert code is not None
-            codes.append(code)
+            codes.append(code if w.guard is None else _kept(code, word[-1], w.guard))
             values.append(word[: w.bits])
         m.d.comb += [cell.a.eq(Cat(*codes)), cell.w.eq(Cat(*values))]
         return m
