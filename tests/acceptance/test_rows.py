@@ -20,6 +20,7 @@ from gen.unit import discover
 from hw.spec.formats import parse
 from sim.bench.check import check
 from sim.golden import lut_table
+from sim.golden.encode import encode
 from sim.golden.formats import decode, decode_float
 from sim.golden.groups import quantize_groups
 from sim.golden.mpgemm import lut, lut_ternary, sparse, ternary_add
@@ -44,6 +45,7 @@ from sim.golden.mpgemm.table_beats import table_fields, table_of
 from sim.golden.mpgemm.transcode import from_tq1_0, to_tq1_0
 from sim.golden.mpgemm.unit import Unit
 from sim.golden.mpgemm.words import pack_codes, stream_bytes
+from sim.golden.requant import requant
 from tests.acceptance.held import PASSES, Job, held, parsed, resolved
 
 Test = Callable[[Path], None]
@@ -193,9 +195,13 @@ def _(folder: Path) -> None:
     "tenet-tereffic",
     "mpgemm --engine lut-ternary --group 5 --table-kind split --tables 4 --columns 16",
     "mpgemm --engine ternary-add --lanes 20 --columns 16",
+    "array --dataflow cube --arch nm --sparsity 2:4 --format ternary --lanes 8 --columns 16",
 )
 def _(folder: Path) -> None:
-    """Five weights to a byte: 80 bytes of two bits each come down to 64."""
+    """Five weights to a byte: 80 bytes of two bits each come down to 64; zeros skipped by 2:4.
+
+    TENET keeps N of M activations, found at run time; here N of M weights are kept, found before.
+    """
     rng = random()
     w = rng.integers(-1, 2, (320, 1))
     sizes = {}
@@ -207,9 +213,12 @@ def _(folder: Path) -> None:
         assert_array_equal(module.unpack_weights(p, beats, 320, 1), w)
     assert sizes == {0: 64, 1: 80}
     a, w = signed(rng, (3, 13)), rng.integers(-1, 2, (13, 5)) * (rng.random((13, 5)) < 0.5)
-    for number, options in ((0, "--tables 1"), (1, "--lanes 3")):
-        command = small("tenet-tereffic", f"{options} --columns 3 --max-k 20", number)
-        assert_array_equal(held(command, folder, Job(codes(a), w)).c[0].astype(int), a @ w)
+    command = small("tenet-tereffic", "--tables 1 --columns 3 --max-k 20")
+    assert_array_equal(held(command, folder, Job(codes(a), w)).c[0].astype(int), a @ w)
+    w[2::4], w[3::4] = 0, 0
+    command = small("tenet-tereffic", "--rows 2 --columns 2 --lanes 2 --max-k 20", 2)
+    ternary = encode(parse("ternary"), w.astype(float))
+    assert_array_equal(held(command, folder, Job(codes(a), ternary)).c[0].astype(int), a @ w)
 
 
 @row(
@@ -331,7 +340,6 @@ def _(folder: Path) -> None:
 
 @row(
     "bit-weight-tpes",
-    "array --dataflow os --rows 16 --columns 16 --format int8",
     "array --dataflow os --rows 16 --columns 16 --format int8 --arch csa",
     "array --dataflow ws --rows 16 --columns 16 --format int8",
     "array --dataflow cube --rows 8 --columns 8 --lanes 8 --format int8 --arch csa",
@@ -342,13 +350,9 @@ def _(folder: Path) -> None:
     """Systolic with results or weights that stay, cube, adder tree, 2D matrix; carry-save sums."""
     rng = random()
     a, w = signed(rng, (3, 7)), signed(rng, (7, 5))
-    for number in range(len(COMMANDS["bit-weight-tpes"])):
-        tall = "1" if number == 4 else "2"
-        lanes = "--lanes 2" if number in (3, 4) else ""
-        sizes = f"--rows {tall} --columns 3 --max-k 12 --depth 2" if number == 2 else (
-            f"--rows {tall} --columns 3 --max-k 12"
-        )  # fmt: skip
-        command = small("bit-weight-tpes", f"{sizes} {lanes}", number)
+    sizes = ("--rows 2", "--rows 2 --depth 2", "--rows 2 --lanes 2", "--lanes 2", "--rows 2")
+    for number, options in enumerate(sizes):
+        command = small("bit-weight-tpes", f"{options} --columns 3 --max-k 12", number)
         found = held(command, folder, Job(codes(a), codes(w)), count=2)
         assert_array_equal(found.c[0].astype(int), a @ w)
 
@@ -473,14 +477,22 @@ def shift_and_add(folder: Path, number: int) -> None:
     assert entries == (128, 256)[number]
 
 
-@row("tellme", "mpgemm --engine lut-ternary --group 5 --tables 16 --rows 1 --columns 64")
+@row(
+    "tellme",
+    "mpgemm --engine lut-ternary --group 5 --tables 4 --rows 1 --columns 32 --target xcup "
+    "--requant rhu",
+)
 def _(folder: Path) -> None:
-    """Tables made online, keys of five weights in a signed byte, decode and prefill."""
+    """Tables made online, keys of five weights in a signed byte, requantised; decode, prefill."""
     rng = random()
     a, w = signed(rng, (3, 13)), rng.integers(-1, 2, (13, 3))
-    command = small("tellme", "--tables 1 --columns 2 --max-k 20 --target xcup")
-    found = held(command, folder, Job(codes(a), w), Job(codes(a[:1]), w), keys=False)
-    assert_array_equal(found.c[0].astype(int), a @ w)
+    given = {"m": rng.integers(1, 1 << 16, 3), "s": rng.integers(16, 20, 3)}
+    s = (None, None, None, given)
+    command = small("tellme", "--tables 1 --columns 2 --max-k 20")
+    jobs = [Job(codes(rows), w, s=s) for rows in (a, a[:1])]
+    found = held(command, folder, *jobs, keys=False)
+    due = np.floor((a @ w) * given["m"] / 2.0 ** given["s"] + 0.5)
+    assert_array_equal(found.c[0].astype(int), np.clip(due, -128, 127))
     assert_array_equal(found.c[1], found.c[0][:1])
     trits = np.array(np.meshgrid(*[[-1, 0, 1]] * 5)).reshape(5, -1).T
     keys = lut_ternary.keys_of(trits)
@@ -491,6 +503,32 @@ def _(folder: Path) -> None:
     read, _ = from_tq1_0(to_tq1_0(w, scales), 4, 256)
     p = found.parameters
     assert_array_equal(lut_ternary.unpack_weights(p, lut_ternary.pack_weights(p, read), 256, 4), w)
+
+
+@row(
+    "ita",
+    "array --dataflow tree --rows 1 --columns 16 --lanes 64 --format int8 --requant rhu "
+    "--mult-bits 9 --bias --out-zero-point",
+)
+def _(folder: Path) -> None:
+    """Bias, an unsigned 8-bit factor, a shift that rounds half up, an 8-bit addend, saturation."""
+    rng = random()
+    a, w = signed(rng, (5, 9)), signed(rng, (9, 5))
+    given = {
+        "m": rng.integers(0, 256, 5),
+        "s": np.array([0, 1, 7, 12, 15]),
+        "add": rng.integers(-(1 << 12), 1 << 12, 5),
+        "z": signed(rng, (5,)),
+    }
+    command = small("ita", "--columns 3 --lanes 4 --max-k 12")
+    found = held(command, folder, Job(codes(a), codes(w), s=(None, None, None, given)))
+    product = (a @ w + given["add"]) * given["m"]
+    up = np.where(given["s"] > 0, product >> np.maximum(given["s"] - 1, 0) & 1, 0)
+    due = np.clip((product >> given["s"]) + up + given["z"], -128, 127)
+    assert_array_equal(found.c[0].astype(int), due)
+    # Half up is not half away from zero: of -3/2 and 3/2 both go up.
+    halves = [requant("rhu", x, 1, 1) for x in (-3, 3)]
+    assert halves == [-1, 2] and [requant("rha", x, 1, 1) for x in (-3, 3)] == [-2, 2]
 
 
 @row(
@@ -534,6 +572,24 @@ def _(folder: Path) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_row(name: str, tmp_path: Path) -> None:
     ROWS[name](tmp_path)
+
+
+FULL = [("lut-tensor-core", 0), ("lut-tensor-core", 1), ("bit-weight-tpes", 0), ("tellme", 0)]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("name", "number"), FULL)
+def test_full_size(name: str, number: int, tmp_path: Path) -> None:
+    """The command as it is, on a product that fills no tile."""
+    rng, p = random(), resolved(COMMANDS[name][number])
+    a = rng.integers(0, 1 << 14 if p["act"] == "fp16" else 1 << 8, (36, 98))
+    bits = {"tellme": 2}.get(name, p.get("bits"))
+    w = signed(rng, (98, 47), bits or 8) % 256 if name == "bit-weight-tpes" else (
+        np.maximum(signed(rng, (98, 47), bits), -1 if name == "tellme" else -128)
+    )  # fmt: skip
+    given = {"m": np.full(47, 257), "s": np.full(47, 14)}
+    s = (None, None, None, given) if p["requant"] else None
+    held(COMMANDS[name][number], tmp_path, Job(a, w, s=s), count=1, keys=False)
 
 
 @pytest.mark.deep
