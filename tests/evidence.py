@@ -125,7 +125,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
     # Their proofs may be bounded in time, and so are no evidence of rules for all time.
     "array": {
         "oracle": (f"{_GOLDEN}/mpgemm/test_array.py", f"{_GOLDEN}/mpgemm/test_scaled.py"),
-        "simulation": ("tests/verilog/test_array.py",),
+        "simulation": ("tests/verilog/test_array.py", "tests/verilog/test_epilogue.py"),
         "parsers": _common("array")["parsers"],
         "throughput": (f"{_GOLDEN}/mpgemm/test_cycles.py", "tests/verilog/test_array.py"),
     },
@@ -134,7 +134,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
             f"{_GOLDEN}/mpgemm/test_{name}.py"
             for name in ("lut", "lut_ternary", "ternary_add", "tmac", "transcode", "engines")
         ),
-        "simulation": ("tests/verilog/test_mpgemm.py",),
+        "simulation": ("tests/verilog/test_mpgemm.py", "tests/verilog/test_epilogue.py"),
         "parsers": _common("mpgemm")["parsers"],
     },
 }
