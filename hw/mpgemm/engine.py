@@ -104,8 +104,9 @@ class Engine(wiring.Component):
             m.submodules.finish = finish = self.finish
             wiring.connect(m, rows, finish.row)
             # A tile's last row is there this long after its last step, the next one's later.
-            longest = core.latency + (scaling.latency if scaling else 0)
-            inside = 1 - (-longest // self.shape.rows)
+            scaled, rows_each = scaling.latency if scaling else 0, self.shape.rows
+            inside = 1 - (-(core.latency + scaled) // rows_each)
+            inside = min(inside, core.tiles_inside - (-scaled // rows_each))
             word = {"word": sequencer.finish.payload}
             queued(m, "finishes", inside, word, sequencer.finish, finish.tile)
             rows = finish.o

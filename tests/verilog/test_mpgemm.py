@@ -18,7 +18,7 @@ from gen.emit import emit
 from gen.unit import discover
 from hw.arith.select import lines
 from hw.mpgemm.aligned import Activation, aligned
-from hw.mpgemm.book_sums import BookSums
+from hw.mpgemm.book_drain import BookSums
 from hw.mpgemm.nearest import NearestRows, nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
@@ -164,7 +164,7 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "lanes that count": ("hw.mpgemm.popcount.PlaneRows._lanes_share",
                          lambda self, m, keep: Const(self.planes.lanes * self.planes.most,
                                                      self.planes.share_bits), "planes-bipolar"),
-    "place of a beat": ("hw.mpgemm.popcount.shifted",
+    "place of a beat": ("hw.mpgemm.plane_cell.shifted",
                         lambda m, word, place, step, most, fill: word, "planes-serial"),
     "sign of the last plane": ("hw.mpgemm.plane_shape.PlaneShape.switched", False,
                                "planes-serial-chains"),
@@ -183,9 +183,9 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
                         "shared"),
     "carry of what is negated": ("hw.mpgemm.book.Book.both", lambda *_: False, "buckets"),
     "multiples of an activation": ("hw.mpgemm.book_products.multiples", _plain, "shared-chains"),
-    "sum that is read": ("hw.mpgemm.book_sums._one_of", lambda m, chosen, words: words[0],
+    "sum that is read": ("hw.mpgemm.book_drain._one_of", lambda m, chosen, words: words[0],
                          "buckets-books"),
-    "turns of a book": ("hw.mpgemm.book_sums.BookSums._factors", _stuck, "buckets-books"),
+    "turns of a book": ("hw.mpgemm.book_drain.BookSums._factors", _stuck, "buckets-books"),
     "order of a book": ("hw.mpgemm.books.lines",
                         lambda m, code, top: lines(m, code, top)[::-1], "books"),
     "errors": ("hw.mpgemm.sequencer.judged", lambda shape, job: Const(0, 4), "ternary"),

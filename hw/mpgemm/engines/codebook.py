@@ -27,8 +27,9 @@ from typing import Any
 from hw.mpgemm import array, cells
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.book import Book
+from hw.mpgemm.book_drain import BookSums
 from hw.mpgemm.book_products import ProductLookup, ProductRows, ProductTable
-from hw.mpgemm.book_sums import BookSums, SumsShape
+from hw.mpgemm.book_sums import SumsShape
 from hw.mpgemm.books import Books, book_shape
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engine import Engine
