@@ -152,7 +152,7 @@ def _plain(m: Module, word: Value, constants: tuple[int, ...], chains: bool) -> 
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "marks of activations": ("hw.mpgemm.lookup.aligned", _finite, "lut-fp16"),
-    "marks a cycle early": ("hw.mpgemm.ternary.TernaryRow._flag", _kept, "ternary-float"),
+    "marks a cycle early": ("hw.mpgemm.table_rows.TableRow._flag", _kept, "ternary-float"),
     "code of zero": ("hw.mpgemm.aligned.Activation.zero", 0, "lut-book"),
     "illegal keys": ("hw.mpgemm.ternary._lines",
                      lambda m, number, first: [first] * (1 << len(number)), "ternary"),
