@@ -30,7 +30,7 @@ from sim.golden.mpgemm.binary_codes import (
     quantize_hlq,
     storage_bits,
 )
-from sim.golden.mpgemm.cycles import cycles
+from sim.golden.mpgemm.cycles import cycles, cycles_streamed
 from sim.golden.mpgemm.image import pack, unpack
 from sim.golden.mpgemm.plane_groups import (
     plane_activations,
@@ -506,6 +506,43 @@ def _(folder: Path) -> None:
 
 
 @row(
+    "gemmini",
+    "array --dataflow os-ws --rows 16 --columns 16 --format int8",
+    "array --dataflow os --rows 16 --columns 16 --format int8 --requant rne --mult-bits 25",
+)
+def _(folder: Path) -> None:
+    """Both dataflows by the job, cycles of the formulas; an fp32 scale rounded to nearest even.
+
+    Scratchpad, accumulator and the loops over tiles that do not fit them are those of issue 5.
+    """
+    rng = random()
+    a, w = signed(rng, (5, 9)), signed(rng, (9, 5))
+    jobs = [Job(codes(a), codes(w), flow=flow) for flow in (0, 1, 1, 0)]
+    command = small("gemmini", "--rows 3 --columns 2 --depth 4 --max-k 12")
+    for c in held(command, folder, *jobs).c:
+        assert_array_equal(c.astype(int), a @ w)
+    # Whole tiles: the streamed formulas of B.1, and what registers add, the same for all.
+    p, spent = resolved(COMMANDS["gemmini"][0]), set()
+    for m, n, k in ((16, 16, 64), (64, 32, 100), (16, 64, 8), (48, 48, 16)):
+        due = cycles_streamed("os", 16, 16, k, m // 16 * n // 16)
+        spent.add(cycles(p, m, n, k) - due)
+    assert len(spent) == 1
+    spent = set()
+    for m, n, k in ((16, 16, 64), (64, 32, 96), (1, 64, 16), (48, 48, 16)):
+        due = cycles_streamed("ws", 16, 16, m, -(-n // 16) * -(-k // 16))
+        spent.add(cycles(p, m, n, k, flow=1) - due)
+    assert len(spent) == 1
+    # A scale of 24 significant bits is a factor and a shift.
+    scales = rng.uniform(1e-3, 8e-3, 5).astype(np.float32)
+    mantissa, exponent = np.frexp(scales)
+    given = {"m": np.ldexp(mantissa, 24).astype(int), "s": 24 - exponent}
+    command = small("gemmini", "--rows 2 --columns 3 --max-k 12", 1)
+    found = held(command, folder, Job(codes(a), codes(w), s=(None, None, None, given)), count=3)
+    due = np.clip(np.rint((a @ w).astype(np.float32) * scales), -128, 127)
+    assert_array_equal(found.c[0].astype(int), due)
+
+
+@row(
     "ita",
     "array --dataflow tree --rows 1 --columns 16 --lanes 64 --format int8 --requant rhu "
     "--mult-bits 9 --bias --out-zero-point",
@@ -580,16 +617,15 @@ FULL = [("lut-tensor-core", 0), ("lut-tensor-core", 1), ("bit-weight-tpes", 0), 
 @pytest.mark.deep
 @pytest.mark.parametrize(("name", "number"), FULL)
 def test_full_size(name: str, number: int, tmp_path: Path) -> None:
-    """The command as it is, on a product that fills no tile."""
+    """The command as it is, but for the longest K, on a product that fills no tile."""
     rng, p = random(), resolved(COMMANDS[name][number])
-    a = rng.integers(0, 1 << 14 if p["act"] == "fp16" else 1 << 8, (36, 98))
-    bits = {"tellme": 2}.get(name, p.get("bits"))
-    w = signed(rng, (98, 47), bits or 8) % 256 if name == "bit-weight-tpes" else (
-        np.maximum(signed(rng, (98, 47), bits), -1 if name == "tellme" else -128)
-    )  # fmt: skip
-    given = {"m": np.full(47, 257), "s": np.full(47, 14)}
+    a = rng.integers(0, 1 << 14 if p["act"] == "fp16" else 1 << 8, (3, 9))
+    trits, wide = rng.integers(-1, 2, (9, 35)), signed(rng, (9, 35), p.get("bits") or 8)
+    w = {"tellme": trits, "bit-weight-tpes": codes(wide)}.get(name, wide)
+    given = {"m": np.full(35, 257), "s": np.full(35, 14)}
     s = (None, None, None, given) if p["requant"] else None
-    held(COMMANDS[name][number], tmp_path, Job(a, w, s=s), count=1, keys=False)
+    command = small(name, "--max-k 10", number)
+    held(command, tmp_path, Job(a, w, s=s), count=1, keys=False)
 
 
 @pytest.mark.deep
