@@ -143,14 +143,12 @@ class Broadcast(wiring.Component):
         m.d.comb += self.i.ready.eq(moving)
 
         enables, starts = self._stages(m, moving, out.done)
-        rows = []
         for r in range(shape.rows):
             m.submodules[f"row{r}"] = row = maker.new_row()
             m.d.comb += [row.en.eq(enables), row.clr.eq(starts), row.wgt.eq(step.wgt)]
             m.d.comb += row.act.eq(step.act.word_select(r, shape.act_bits // shape.rows))
-            rows.append(row.sums)
+            m.d.comb += out.sums[r].eq(row.sums)
         m.d.comb += [
-            out.sums.eq(Cat(*rows)),
             self.o.valid.eq(out.o.valid),
             out.o.ready.eq(self.o.ready),
         ]

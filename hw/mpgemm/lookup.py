@@ -230,7 +230,6 @@ class Lookup(wiring.Component):
         at_lookup = min(shape.pipeline, 1)
         look, looked = enables[at_lookup], beats[at_lookup]
         keys = self._keys(m, looked["keys"], look)
-        rows = []
         for r in range(shape.rows):
             m.submodules[f"row{r}"] = row = LookupRow(shape, acc_bits)
             m.d.comb += [
@@ -246,9 +245,8 @@ class Lookup(wiring.Component):
                 row.keys.eq(keys),
                 row.act.eq(step.act.word_select(r, shape.row_bits)),
             ]
-            rows.append(Cat(row.sums, row.nan) if shape.act.nan else row.sums)
+            m.d.comb += out.sums[r].eq(Cat(row.sums, row.nan) if shape.act.nan else row.sums)
         m.d.comb += [
-            out.sums.eq(Cat(*rows)),
             self.o.valid.eq(out.o.valid),
             Value.cast(self.o.payload.acc).eq(out.o.payload[: shape.columns * acc_bits]),
             out.o.ready.eq(self.o.ready),

@@ -26,8 +26,8 @@ class TileRows(wiring.Component):
     -------
     done : ``In(1)``
         ``sums`` are those of a whole tile; kept, both, until ``free``.
-    sums : ``In(rows * width)``
-        Row 0 low.
+    sums : ``In(width).array(rows)``
+        Apart, as Amaranth refuses wires of more than 65536 bits.
     free : ``Out(1)``
         The tile is taken in this cycle, if there is one.
     o : ``Out(stream.Signature(width))``
@@ -43,7 +43,7 @@ class TileRows(wiring.Component):
         super().__init__(
             {
                 "done": In(1),
-                "sums": In(rows * width),
+                "sums": In(width).array(rows),
                 "free": Out(1),
                 "o": Out(stream.Signature(unsigned(width))),
             }
@@ -54,7 +54,7 @@ class TileRows(wiring.Component):
         if rows == 1:
             m.d.comb += [
                 self.o.valid.eq(self.done),
-                self.o.payload.eq(self.sums),
+                self.o.payload.eq(self.sums[0]),
                 self.free.eq(self.o.ready),
             ]
             return m
@@ -71,5 +71,5 @@ class TileRows(wiring.Component):
             m.d.sync += [copy.eq(after) for copy, after in itertools.pairwise(copies)]
         with m.If(self.done & self.free):
             m.d.sync += left.eq(rows)
-            m.d.sync += [c.eq(self.sums.word_select(r, width)) for r, c in enumerate(copies)]
+            m.d.sync += [copy.eq(row) for copy, row in zip(copies, self.sums, strict=True)]
         return m
