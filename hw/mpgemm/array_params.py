@@ -178,7 +178,7 @@ class ArrayParams:
 
     def _check_requant(self) -> None:
         """Hold requantisation to what leaves row by row."""
-        if self.requant is not None and self.flow.stationary:
+        if self.requant is not None and (self.flow.stationary or self.flow.switched):
             raise ValueError(
                 f"requant must not be given with dataflow {self.dataflow}, but is "
                 f"{self.requant!r}; broadcast, cube, os and tree take it"

@@ -105,12 +105,13 @@ def test_refused_where_sums_are_no_integers():
         ArrayParams(**CUBE, **groups, requant="rhu")
     with pytest.raises(ValueError, match=text.replace("fp32-seq", "int")):
         ArrayParams(**CUBE, group=4, requant="rhu")
-    text = (
-        "requant must not be given with dataflow ws, but is 'rhu'; broadcast, cube, os and tree "
-        "take it"
-    )
-    with pytest.raises(ValueError, match=text):
-        ArrayParams(dataflow="ws", requant="rhu")
+    for flow in ("is", "os-ws", "ws"):
+        text = (
+            f"requant must not be given with dataflow {flow}, but is 'rhu'; broadcast, cube, os "
+            "and tree take it"
+        )
+        with pytest.raises(ValueError, match=text):
+            ArrayParams(dataflow=flow, requant="rhu")
     with pytest.raises(ValueError, match="requant must not be given with book rows, whose books"):
         MpGemmParams(engine="codebook", book="rows", requant="rhu")
     with pytest.raises(ValueError, match="requant must not be given with engine pq, but is 'rhu'"):
