@@ -56,6 +56,9 @@ _HELP = {
     "entry_bits": "bits of a table's entries, which come with the job",
     "window": "--window=LOW:HIGH: truncate a float activation to multiples of 2^LOW below 2^HIGH; "
     "more is not finite",
+    "table_bits": "bits of an entry of tables on the port that are rounded, such as T-MAC's 8",
+    "aggregate": "of rounded tables' lookups in a step: sum; average: tables times their average "
+    "by pairs, rounded up (T-MAC's fast aggregation)",
     "table_source": "builder: inside, from activations; port: s_axis_act brings the tables",
 }
 
@@ -86,6 +89,7 @@ UNIT = Unit(
         "table_kind": ("half", "full", "split"),
         "table_source": ("builder", "port"),
         "requant": REQUANTS,
+        "aggregate": ("sum", "average"),
     },
     cases=tuple({"engine": name, **case} for name in NAMES for case in engine_kind(name).cases),
 )

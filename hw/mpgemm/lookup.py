@@ -75,14 +75,14 @@ class LookupRow(Cell):
     def body(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
         tables = self._tables(m)
-        first = 1 if shape.half else 0
+        first = 1 if shape.paired else 0
         words = [
             table.word_select(e, shape.table.entry_bits)[first:]
             for table in tables
             for e in range(shape.entries)
         ]
         entries = wire(m, Cat(*words), "entries")
-        odd = wire(m, Cat(table[0] for table in tables), "odd")
+        odd = wire(m, Cat(table[0] for table in tables)[: shape.odd_bits], "odd")
         share = self._share(m, tables) if shape.share_bits else None
         for c in range(shape.columns):
             m.submodules[f"column{c}"] = cell = LookupCell(shape, self._acc_bits)
@@ -142,20 +142,24 @@ class LookupRow(Cell):
         """Return what this row adds to all its sums, when the beat enters them."""
         shape, width = self.shape, self.shape.share_bits
         first, odd, last = shape.share_factors
+        negated = shape.paired and first == -1 and not last
+        centred = not negated and (shape.paired or last)
         heap = BitHeap(m, width, shape.carry_chains)
-        centre = BitHeap(m, width, shape.carry_chains)  # half of all activations, rounded up
+        centre = BitHeap(m, width, shape.carry_chains)  # what the last beat adds too, or a multiple
         for table in tables:
             total = wire(m, table[-shape.table.entry_bits :].as_signed(), "total")
-            if not shape.half:
-                add_multiple(m, heap, total, first)
-            elif first == -1:
+            if negated:
                 heap.add((~total[1:]).as_signed(), carry=~total[0])
-            else:
+            elif not centred:
+                add_multiple(m, heap, total, first)
+            elif shape.paired:
                 centre.add(total[1:].as_signed(), carry=total[0])
+            else:
+                centre.add(total)
             for weight in range(odd.bit_length()):
                 if odd >> weight & 1:
                     heap.add(total[0], weight)
-        middle = centre.total() if shape.half and first != -1 else None
+        middle = centre.total() if centred else None
         if middle is not None:
             add_multiple(m, heap, middle, first)
         share = wire(m, Cat(heap.total()) & self.low.replicate(width), "share_low")

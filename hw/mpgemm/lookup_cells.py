@@ -101,7 +101,7 @@ class LookupCell(Cell):
         Of each plane and table: lines of a :class:`KeyDecoder`, for carry chains the key itself.
     table : ``In``
         Of each table all entries, of half tables without the bit that all have in common.
-    odd : ``In(tables)``
+    odd : ``In(shape.odd_bits)``
         That bit.
     share : ``In(shape.share_bits)``
         What the row adds, signed, when the beat enters the sum; zero without one.
@@ -125,7 +125,7 @@ class LookupCell(Cell):
                 "place": In(place_bits(shape)),
                 "keys": In(shape.planes * shape.tables * key_bits(shape)),
                 "table": In(shape.tables * shape.entries * shape.entry_bits),
-                "odd": In(shape.tables),
+                "odd": In(shape.odd_bits),
                 "share": In(shape.share_bits),
                 "acc": Out(signed(acc_bits)),
             }
@@ -133,11 +133,12 @@ class LookupCell(Cell):
 
     def body(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
-        terms = [
-            (*self._lookup(m, plane, table), plane)
-            for plane in range(shape.planes)
-            for table in range(shape.tables)
-        ]
+        terms: list[tuple[Value, Value | None, int]] = []
+        for plane in range(shape.planes):
+            looked_up = [self._lookup(m, plane, table) for table in range(shape.tables)]
+            if shape.average:
+                looked_up = [self._average(m, plane, looked_up)]
+            terms += [(word, carry, plane) for word, carry in looked_up]
         at_once = shape.beats == 1 and shape.pipeline < 2
         # With carry chains the share begins the sum of the beat, which is narrower than the whole.
         share = self.share.as_signed() if shape.share_bits else None
@@ -176,14 +177,39 @@ class LookupCell(Cell):
             word, negative = self._lines(m, entries, key)
         highest = plane == shape.planes - 1
         if not shape.half:
-            if shape.zero_point is not None or not highest:
+            if shape.average or shape.zero_point is not None or not highest:
                 return wire(m, word, "entry").as_signed(), None
             flipped = wire(m, word ^ self.top.replicate(width), "entry")
             return flipped.as_signed(), self.top
         flipped = wire(m, word ^ negative.replicate(width), "entry")
+        if not shape.paired:
+            return flipped.as_signed(), negative
         top = self.top if shape.zero_point is None and highest else Const(0, 1)
         carry = wire(m, Mux(self.odd[table], top, negative), "carry")
         return flipped.as_signed(), carry
+
+    def _average(
+        self, m: Module, plane: int, words: list[tuple[Value, Value | None]]
+    ) -> tuple[Value, Value | None]:
+        """Return as many times the average of a plane's lookups as there are, by pairs.
+
+        The average of two is their sum, plus one, without its lowest bit: T-MAC (EuroSys 2025).
+        """
+        shape, width = self.shape, self.shape.entry_bits + self.shape.half
+        while len(words) > 1:
+            level: list[tuple[Value, Value | None]] = []
+            for pair in zip(words[::2], words[1::2], strict=True):
+                heap = BitHeap(m, width + 1, shape.carry_chains)
+                heap.add_constant(1)
+                for word, carry in pair:
+                    heap.add(word, carry=carry)
+                level.append((wire(m, Cat(heap.total())[1:], "average").as_signed(), None))
+            words = level
+        word, places = words[0][0], shape.tables.bit_length() - 1
+        if shape.half or shape.zero_point is not None or plane != shape.planes - 1:
+            return Cat(Const(0, places), word).as_signed(), None
+        flipped = wire(m, word ^ self.top.replicate(len(word)), "entry")
+        return Cat(self.top.replicate(places), flipped).as_signed(), self.top
 
     def _lines(self, m: Module, entries: list[Value], key: Value) -> tuple[Value, Value]:
         """Return the entry whose line is 1, zero without, and whether it counts negative."""

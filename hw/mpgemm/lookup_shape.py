@@ -25,11 +25,22 @@ class LookupShape:
     outside: bool = False  #: Whether tables come instead of activations.
     pipeline: int = 0  #: 1: tables are registered, 2: also the sums of a beat.
     carry_chains: bool = False
+    rounded_bits: int | None = None  #: Bits of an entry, where the tables are rounded ones.
+    average: bool = False  #: Whether lookups of a plane are averaged, not added.
 
     @property
     def table(self) -> TableShape:
         """The tables."""
-        return TableShape(self.group, self.act, self.half, self.carry_chains)
+        return TableShape(self.group, self.act, self.half, self.carry_chains, self.rounded_bits)
+
+    @property
+    def paired(self) -> bool:
+        """Whether all entries of a table are even, or all odd: lookups are half of what they mean.
+
+        The sums of two signed halves are even. Entries that are rounded have no such bond, and
+        their lookups count in full: the result is twice the product.
+        """
+        return self.half and self.rounded_bits is None
 
     @property
     def depth(self) -> int:
@@ -62,8 +73,13 @@ class LookupShape:
 
     @property
     def entry_bits(self) -> int:
-        """Bits of an entry as it is looked up: all entries of a half table have the same bit 0."""
-        return self.table.entry_bits - int(self.half)
+        """Bits of an entry as it is looked up, without the bit that all have in common."""
+        return self.table.entry_bits - int(self.paired)
+
+    @property
+    def odd_bits(self) -> int:
+        """Bits that the entries of a table have in common, of all tables."""
+        return 0 if self.rounded_bits else self.tables
 
     @property
     def entries(self) -> int:
@@ -73,8 +89,15 @@ class LookupShape:
     @property
     def most(self) -> int:
         """Largest magnitude of what one lookup adds."""
-        if self.half:
+        if self.half or self.rounded_bits:
             return 1 << self.entry_bits - 1
+        return self._total
+
+    @property
+    def _total(self) -> int:
+        """Largest magnitude of the sum of a group, which is the last entry of its table."""
+        if self.rounded_bits:
+            return 1 << self.rounded_bits - 1
         return self.group * max(-self.table.low, self.table.high)
 
     @property
@@ -89,7 +112,8 @@ class LookupShape:
         With ``S`` the sum of a group of activations, ``odd`` its lowest bit and ``C = (S + odd) /
         2``: the first beat adds the first factor times ``C``, or ``S`` with full tables, and the
         second factor times ``odd``, for all groups; the last beat, number ``j``, adds ``C`` times
-        the third factor and ``2**(planes * (j + 1))``.
+        the third factor and ``2**(planes * (j + 1))``. Of rounded tables ``C`` is ``S``, and
+        ``odd`` nothing.
         """
         zero = self.zero_point
         if not self.half:
@@ -103,8 +127,7 @@ class LookupShape:
     def share_most(self, beat: int) -> int:
         """Largest magnitude of what the row adds in beat number ``beat``."""
         first, odd, last = self.share_factors
-        each = self.group * max(-self.table.low, self.table.high)
-        centre = -(-each // 2) if self.half else each
+        centre = -(-self._total // 2) if self.paired else self._total
         low = (abs(first) * centre + abs(odd)) * self.tables if beat == 0 else 0
         return low + (last * centre * self.tables << self.planes * (beat + 1))
 
@@ -125,5 +148,6 @@ class LookupShape:
         """What decides the logic, as part of a name."""
         zero = "" if self.zero_point is None else f"_z{self.zero_point}"
         stages = f"_p{self.pipeline}" if self.pipeline else ""
+        stages += "_average" if self.average else ""
         size = f"b{self.bits}x{self.planes}_l{self.tables}"
         return f"{self.table.label}_{size}{zero}{'_port' if self.outside else ''}{stages}"

@@ -29,6 +29,8 @@ OPTIONS = (
     "planes",
     "table_kind",
     "table_source",
+    "table_bits",
+    "aggregate",
     "format",
     "book",
     "products",
@@ -67,6 +69,8 @@ class MpGemmParams:
     planes: int | None = None  #: Bit planes looked up at once.
     table_kind: str | None = None  #: Entries that a table holds.
     table_source: str | None = None  #: Where the tables come from.
+    table_bits: int | None = None  #: Bits of the entries of rounded tables.
+    aggregate: str | None = None  #: What is made of the lookups of a step.
     format: str | None = None  #: Weight format.
     book: str | None = None  #: Table of the weights' values.
     products: str | None = None  #: Where activations are multiplied with it.

@@ -31,6 +31,7 @@ class TableShape:
     act: Activation  #: The integers that they are.
     half: bool  #: Whether only one sign is stored.
     carry_chains: bool = False  #: Whether sums are built for the carry chains of an FPGA.
+    rounded_bits: int | None = None  #: Bits of entries that may be anything, of rounded tables.
 
     @property
     def low(self) -> int:
@@ -50,6 +51,8 @@ class TableShape:
     @property
     def entry_bits(self) -> int:
         """Bits of a stored entry, which is signed; its negation can need one more."""
+        if self.rounded_bits:
+            return self.rounded_bits
         if not self.half:
             return _signed_bits(self.group * self.low, self.group * self.high)
         others = (self.group - 1) * max(-self.low, self.high)
@@ -67,7 +70,9 @@ class TableShape:
 
     @property
     def port_entry_bits(self) -> int:
-        """Bits of an entry on a port: those of the negation too."""
+        """Bits of an entry on a port: those of the negation too, unless it is rounded."""
+        if self.rounded_bits:
+            return self.rounded_bits
         most = self.group * max(-self.low, self.high)
         return 1 + most.bit_length() if self.half else self.entry_bits
 
@@ -91,7 +96,8 @@ class TableShape:
     def label(self) -> str:
         """What decides the builder's logic, as part of a name."""
         kind = "half" if self.half else "full"
-        return f"{kind}{self.group}_{self.act.name}{'_chains' if self.carry_chains else ''}"
+        entries = f"r{self.rounded_bits}" if self.rounded_bits else self.act.name
+        return f"{kind}{self.group}_{entries}{'_chains' if self.carry_chains else ''}"
 
 
 class TableBuilder(Cell):

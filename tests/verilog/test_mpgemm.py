@@ -19,13 +19,15 @@ from gen.unit import discover
 from hw.arith.select import lines
 from hw.mpgemm.aligned import Activation, aligned
 from hw.mpgemm.book_drain import BookSums
+from hw.mpgemm.lookup_cells import LookupCell
 from hw.mpgemm.nearest import NearestRows, nearest
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
 
 _TERNARY = {"engine": "lut-ternary", "rows": 2, "columns": 2, "max_k": 14}
 
-_LUT = {"engine": "lut", "rows": 2, "columns": 2, "bits": 2, "group": 2, "max_k": 9}
+_LUT = {"engine": "lut", "rows": 2, "columns": 2, "bits": 2, "group": 2, "max_k": 5}
+_ROUNDED = {**_LUT, "tables": 2, "table_source": "port", "table_bits": 4}
 _PLANES = {"engine": "bit-plane", "rows": 2, "columns": 2, "max_k": 14, "lanes": 3}
 _CODES = {"engine": "pq", "rows": 2, "columns": 2, "max_k": 7, "act": "int4"}
 _BOOK = {"engine": "codebook", "rows": 2, "columns": 2, "max_k": 7, "act": "int4", "lanes": 2}
@@ -33,6 +35,12 @@ _BOOKS = {"engine": "codebook", "book": "rows", "rows": 2, "columns": 2, "max_k"
 
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
+    "lut-zero-point": {**_LUT, "rows": 1, "scheme": "offset", "zero_point": 0},
+    "lut-rounded": {**_ROUNDED, "scheme": "offset", "zero_point": 1, "group_size": 4,
+                    "scale": "int8"},
+    "lut-average": {**_ROUNDED, "rows": 1, "aggregate": "average"},
+    "lut-average-full": {**_ROUNDED, "rows": 1, "aggregate": "average", "table_kind": "full",
+                         "planes": 2, "pipeline": 2, "target": "xcup"},
     "lut-fp16": {**_LUT, "act": "fp16", "tables": 2, "planes": 2, "pipeline": 2, "rows": 1},
     "lut-window": {**_LUT, "act": "bf16", "window": "-4:4", "table_kind": "full", "pipeline": 1,
                    "target": "xcup"},
@@ -77,6 +85,7 @@ _DECODE: Any = NearestRows.decode
 _FACTORS: Any = BookSums._factors
 
 _ALIGNED: Any = aligned
+_AVERAGE: Any = LookupCell._average
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
 
@@ -133,6 +142,15 @@ def _finite(m: Module, act: Activation, codes: Value) -> tuple[Value, Value]:
     return _ALIGNED(m, act, codes)[0], Const(0, 1)
 
 
+def _added(self: Any, m: Module, plane: int, words: Any) -> tuple[Value, Value | None]:
+    total = sum((word + (0 if carry is None else carry) for word, carry in words), Const(0, 1))
+    return total, None
+
+
+def _positive(self: Any, m: Module, plane: int, words: Any) -> tuple[Value, Value | None]:
+    return _AVERAGE(SimpleNamespace(shape=self.shape, top=Const(0, 1)), m, plane, words)
+
+
 def _kept(self: Any, m: Module, nan: Value) -> list[Value]:
     found = Signal(reset_less=True)
     with m.If(self.en[0]):
@@ -154,6 +172,11 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "marks of activations": ("hw.mpgemm.lookup.aligned", _finite, "lut-fp16"),
     "marks a cycle early": ("hw.mpgemm.table_rows.TableRow._flag", _kept, "ternary-float"),
     "code of zero": ("hw.mpgemm.aligned.Activation.zero", 0, "lut-book"),
+    "rounding of averages": ("hw.mpgemm.lookup_cells.LookupCell._average", _added, "lut-average"),
+    "sign of the last average": ("hw.mpgemm.lookup_cells.LookupCell._average", _positive,
+                                 "lut-average-full"),
+    "share of rounded tables": ("hw.mpgemm.lookup_shape.LookupShape.share_factors", (-3, 0, 0),
+                                "lut-rounded"),
     "illegal keys": ("hw.mpgemm.ternary._lines",
                      lambda m, number, first: [first] * (1 << len(number)), "ternary"),
     "digits of a key": ("hw.mpgemm.ternary._part",

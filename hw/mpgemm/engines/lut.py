@@ -12,6 +12,12 @@ is 0 or where all planes of the parameter come in one beat.
 is number ``(r * tables + l) * port_entries + p``, of ``port_entry_bits``, see
 :class:`~hw.mpgemm.tables.TableShape`; activations beyond K must have counted as zeros.
 
+With ``table_bits`` the tables are rounded ones, as of T-MAC: entries of that many bits, signed, of
+any value. ``S`` is then the sum of the last entries of all tables of all steps, those beyond K
+too, entry 0 of a full table is 0, and ``aggregate`` ``average`` takes for the sum of the lookups of
+a step and plane ``tables`` times their average, made in pairs of neighbours, then of these, each as
+``(x + y + 1) >> 1``.
+
 **A beat of weights.** Beat ``j`` has the planes ``t = j * planes + p``. The key of column ``c``,
 plane ``p``, table ``l`` are the ``group`` bits at ``((c * planes + p) * tables + l) * group``. With
 ``B' = planes * ceil(B / planes)``, which is B in most cases, and ``w`` the weight's value,
@@ -26,9 +32,12 @@ These bits ``u[i]`` make the key: for full tables ``u[i]`` is bit ``i``. For hal
 
 **Result.** ``sum(a * w)``, exact, in units of the activations. A weight's code of B bits means with
 ``twos`` its value as two's complement, with ``offset`` the unsigned code less ``zero_point``, where
-none is given less ``2**(B - 1)``.
+none is given less ``2**(B - 1)``. Of rounded half tables it is twice that, ``sum(2**t * lookups of
+plane t) + (2**B' - 1 - 2 * zero_point) * S``, with ``2**(B' - 1)`` where no zero point is given; of
+full ones ``- zero_point * S`` where one is.
 """
 
+import dataclasses
 from typing import Any
 
 from hw.mpgemm.engines import EngineKind
@@ -59,6 +68,7 @@ def _check(params: MpGemmParams) -> None:
             f"act must be a format of finite codes with table_source port, such as int8 or e2m1, "
             f"without a window, not {params.act!r}"
         )
+    _check_rounded(params)
     if params.zero_point is not None:
         if params.option("scheme") != "offset":
             raise ValueError(
@@ -74,9 +84,44 @@ def _check(params: MpGemmParams) -> None:
     params.check_epilogue(_shape(params).depth)
 
 
+def _check_rounded(params: MpGemmParams) -> None:
+    """Hold tables that are rounded, and how their lookups are added, to each other."""
+    bits, tables = params.table_bits, params.option("tables")
+    if params.option("aggregate") not in ("sum", "average"):
+        raise ValueError(f"aggregate must be sum or average, not {params.aggregate!r}")
+    if bits is not None:
+        if params.option("table_source") != "port":
+            raise ValueError(
+                f"table_bits must not be given with table_source builder, but is {bits!r}; "
+                "port takes it"
+            )
+        exact = dataclasses.replace(_shape(params).table, rounded_bits=None)
+        within("table_bits", bits, 2, exact.port_entry_bits)
+    if params.option("aggregate") == "average":
+        if bits is None:
+            raise ValueError("table_bits must be given with aggregate average, such as 8")
+        if tables < 2 or tables & tables - 1:
+            raise ValueError(
+                f"tables must be a power of two from 2 to 64 with aggregate average, not {tables}"
+            )
+
+
 def _max_product(params: MpGemmParams) -> int:
-    most: int = params.activation.most * _shape(params).max_weight
-    return most
+    """Return the largest magnitude of a product, of rounded tables of what one adds to a result."""
+    shape = _shape(params)
+    if shape.rounded_bits is None:
+        most: int = params.activation.most * shape.max_weight
+        return most
+    if shape.half:
+        return shape.max_weight << shape.rounded_bits
+    return (1 << shape.bits) - 1 + (shape.zero_point or 0) << shape.rounded_bits - 1
+
+
+def _longest(params: MpGemmParams) -> int:
+    """Return how many of these make the longest sum."""
+    longest = min(params.max_k, params.group_size or params.max_k)
+    shape = _shape(params)
+    return longest if shape.rounded_bits is None else -(-longest // shape.depth) * shape.tables
 
 
 def _shape(params: MpGemmParams) -> LookupShape:
@@ -93,6 +138,8 @@ def _shape(params: MpGemmParams) -> LookupShape:
         outside=params.option("table_source") == "port",
         pipeline=params.pipeline,
         carry_chains=params.target != "gates",
+        rounded_bits=params.table_bits,
+        average=params.option("aggregate") == "average",
     )
 
 
@@ -137,11 +184,14 @@ ENGINE = EngineKind(
         "planes": 1,
         "table_kind": "half",
         "table_source": "builder",
+        "table_bits": None,
+        "aggregate": "sum",
         "window": None,
         **OPTIONS,
     },
     check=_check,
     max_product=_max_product,
+    longest=_longest,
     shape=_frame,
     weights=_weights,
     build=lambda params: params.engine_of(Lookup(_shape(params), params.shape)),
