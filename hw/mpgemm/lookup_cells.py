@@ -208,7 +208,7 @@ class LookupCell(Cell):
         word, places = words[0][0], shape.tables.bit_length() - 1
         if shape.half or shape.zero_point is not None or plane != shape.planes - 1:
             return Cat(Const(0, places), word).as_signed(), None
-        flipped = wire(m, word ^ self.top.replicate(len(word)), "entry")
+        flipped = wire(m, Cat(word) ^ self.top.replicate(len(word)), "entry")
         return Cat(self.top.replicate(places), flipped).as_signed(), self.top
 
     def _lines(self, m: Module, entries: list[Value], key: Value) -> tuple[Value, Value]:

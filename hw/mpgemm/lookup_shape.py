@@ -120,9 +120,10 @@ class LookupShape:
             return -(zero or 0), 0, 0
         if zero is None:
             return -1, 0, 0
+        odd = zero if self.paired else 0
         if self.beats == 1:
-            return (1 << self.planes) - 1 - 2 * zero, zero, 0
-        return -1 - 2 * zero, zero, 1
+            return (1 << self.planes) - 1 - 2 * zero, odd, 0
+        return -1 - 2 * zero, odd, 1
 
     def share_most(self, beat: int) -> int:
         """Largest magnitude of what the row adds in beat number ``beat``."""
