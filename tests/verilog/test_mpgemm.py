@@ -35,17 +35,17 @@ _BOOKS = {"engine": "codebook", "book": "rows", "rows": 2, "columns": 2, "max_k"
 
 #: Each engine, with each of its structures and odd shapes.
 CASES: dict[str, dict[str, Any]] = {
-    "lut-zero-point": {**_LUT, "rows": 1, "scheme": "offset", "zero_point": 0},
-    "lut-rounded": {**_ROUNDED, "scheme": "offset", "zero_point": 1, "group_size": 4,
-                    "scale": "int8"},
+    "lut-rounded": {**_ROUNDED, "rows": 1, "columns": 1, "scheme": "offset", "zero_point": 1,
+                    "group_size": 4, "scale": "int8"},
     "lut-average": {**_ROUNDED, "rows": 1, "aggregate": "average"},
     "lut-average-full": {**_ROUNDED, "rows": 1, "aggregate": "average", "table_kind": "full",
                          "planes": 2, "pipeline": 2, "target": "xcup"},
-    "lut-fp16": {**_LUT, "act": "fp16", "tables": 2, "planes": 2, "pipeline": 2, "rows": 1},
+    "lut-fp16": {**_LUT, "act": "fp16", "planes": 2, "pipeline": 2, "rows": 1, "max_k": 3},
     "lut-window": {**_LUT, "act": "bf16", "window": "-4:4", "table_kind": "full", "pipeline": 1,
                    "target": "xcup"},
-    "lut-book": {**_LUT, "act": "nf4", "group": 3},
-    "lut-e2m1-tables": {**_LUT, "act": "e2m1", "table_source": "port"},
+    "lut-book": {**_LUT, "act": "nf4", "rows": 1, "columns": 1, "max_k": 3},
+    "lut-e2m1-tables": {**_LUT, "act": "e2m1", "table_source": "port", "rows": 1,
+                        "scheme": "offset", "zero_point": 0},
     "ternary-float": {**_TERNARY, "act": "e5m2", "group": 2, "pipeline": 1},
     "ternary": {**_TERNARY, "group": 3, "tables": 2},
     "ternary-split": {**_TERNARY, "act": "uint4", "table_kind": "split", "pipeline": 1},
@@ -114,11 +114,10 @@ def test_zeros_are_zeros(tmp_path: Path) -> None:
     unit = discover()["mpgemm"]
     text, manifest = emit(unit, unit.params(**{**_LUT, "act": "fp16", "bits": 4}))
     (tmp_path / "mpgemm.v").write_text(text, encoding="utf-8")
-    zeros = [0x8000_0000_0000_8000, 0, 0x8000_8000_8000_8000]
     stimulus = {
-        "s_axis_job": {"tdata": [2 | 2 << 16 | 6 << 32]},
-        "s_axis_act": {"tdata": zeros, "tlast": [0, 0, 1]},
-        "s_axis_wgt": {"tdata": [*range(12)], "tlast": [0] * 11 + [1]},
+        "s_axis_job": {"tdata": [2 | 2 << 16 | 4 << 32]},
+        "s_axis_act": {"tdata": [0x8000_0000_0000_8000, 0x8000_8000_8000_8000], "tlast": [0, 1]},
+        "s_axis_wgt": {"tdata": [*range(8)], "tlast": [0] * 7 + [1]},
     }
     report = streams.check(
         tmp_path / "mpgemm.v", manifest, stimulus, tmp_path / "build", passes=PASSES[:1]
