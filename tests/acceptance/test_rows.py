@@ -31,6 +31,7 @@ from sim.golden.mpgemm.binary_codes import (
     storage_bits,
 )
 from sim.golden.mpgemm.cycles import cycles, cycles_streamed
+from sim.golden.mpgemm.entries import average_bias
 from sim.golden.mpgemm.image import pack, unpack
 from sim.golden.mpgemm.plane_groups import (
     plane_activations,
@@ -42,7 +43,8 @@ from sim.golden.mpgemm.plane_groups import (
 from sim.golden.mpgemm.plane_major import dequantized, view_codes, view_macs
 from sim.golden.mpgemm.pq import encode as nearest
 from sim.golden.mpgemm.table_beats import table_fields, table_of
-from sim.golden.mpgemm.transcode import from_tq1_0, to_tq1_0
+from sim.golden.mpgemm.tmac import engine_tables, tmac_product, tmac_tables_int8
+from sim.golden.mpgemm.transcode import from_tmac, from_tq1_0, to_tmac, to_tq1_0
 from sim.golden.mpgemm.unit import Unit
 from sim.golden.mpgemm.words import pack_codes, stream_bytes
 from sim.golden.requant import requant
@@ -503,6 +505,46 @@ def _(folder: Path) -> None:
     read, _ = from_tq1_0(to_tq1_0(w, scales), 4, 256)
     p = found.parameters
     assert_array_equal(lut_ternary.unpack_weights(p, lut_ternary.pack_weights(p, read), 256, 4), w)
+
+
+@row(
+    "t-mac",
+    "mpgemm --engine lut --group 4 --tables 16 --table-source port --table-bits 8 "
+    "--group-size 64 --scale fp16 --act-scale fp16 --rows 1",
+    "mpgemm --engine lut --group 4 --tables 16 --table-source port --table-bits 8 "
+    "--aggregate average --rows 1",
+)
+def _(folder: Path) -> None:
+    """1 to 4 planes, tables quantised to int8, lookups averaged; nibbles in T-MAC's order."""
+    rng = random()
+    a = rng.normal(size=(3, 48))
+    tables, scales = tmac_tables_int8(a, 16)
+    halves = engine_tables(tables)
+    t = scales.T.astype(np.float16).view(np.uint16)
+    half = np.full((3, 3), np.float16(0.5).view(np.uint16))
+    jobs = [Job(halves, signed(rng, (48, 3), b), b % 4, (half, None, t)) for b in (1, 2, 3, 4)]
+    command = small("t-mac", "--tables 4 --group-size 16 --columns 2 --max-k 48")
+    found = held(command, folder, *jobs, count=2, keys=False)
+    for job, c in zip(jobs, found.c, strict=True):
+        assert nmse(as_binary32(c), a @ job.w) <= 5e-4
+    # Averages of the lookups of a step, and what they add on average taken off again.
+    job = Job(halves[:, :4], signed(rng, (16, 3), 4))
+    command = small("t-mac", "--tables 4 --columns 2 --max-k 48", 1)
+    found = held(command, folder, job, count=2, keys=False)
+    shown = scales[:, :1] * tables[:, :4, 15].sum(axis=1, keepdims=True)
+    ones = a[:, :16].sum(axis=1, keepdims=True) - shown
+    for correction, bias in (("none", 0.0), ("mean", average_bias(found.parameters, 1, 4))):
+        twin = tmac_product(a[:, :16], job.w + 8, 4, 16, 4, correction)
+        mine = scales[:, :1] * (found.c[0].astype(float) - bias) / 2
+        np.testing.assert_allclose(mine, twin + ones / 2)
+    # Two keys to a byte.
+    u = rng.integers(0, 16, (32, 8))
+    assert_array_equal(from_tmac(to_tmac(u, 4, 32, 8), 8, 32, 4, 32, 8), u)
+
+
+def nmse(found: Any, exact: Any) -> float:
+    """Squared error over squared values."""
+    return float(((found - exact) ** 2).sum() / (exact**2).sum())
 
 
 @row(
