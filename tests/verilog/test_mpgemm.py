@@ -6,6 +6,7 @@ Leuven; ABQ-LLM and FlexQ; GANQ; PQA.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,7 +102,18 @@ def run(parameters: dict[str, Any], folder: Path, jobs: int = 1) -> Report:
     return streams.check(source, manifest, stimulus, folder / "build", passes=PASSES)
 
 
-@pytest.mark.parametrize("name", CASES)
+#: Cases and faults that take no way of their own, or one that the tests of cells take too.
+DEEP = {
+    *("planes-serial-chains", "shared-chains", "buckets-chains"),
+    *("place of a beat", "multiples of an activation", "turns of a book"),
+}
+
+
+def _names(cases: Iterable[str]) -> list[Any]:
+    return [pytest.param(n, marks=[pytest.mark.deep] * (n in DEEP)) for n in cases]
+
+
+@pytest.mark.parametrize("name", _names(CASES))
 def test_engine(name: str, tmp_path: Path) -> None:
     report = run(CASES[name], tmp_path)
     assert report.passed, (report.fault, report.mismatch)
@@ -214,7 +226,7 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", _names(BROKEN))
 def test_a_broken_engine_is_caught(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,8 +79,8 @@ def test_every_pair_of_codes(
     ("act", "bits", "planes", "scheme", "target"),
     [
         ("int3", 3, 1, "twos", "gates"),
-        ("uint3", 4, 3, "twos", "gates"),
-        ("int3", 4, 2, "twos", "xcup"),
+        ("uint2", 4, 3, "twos", "gates"),
+        ("int2", 4, 2, "twos", "xcup"),
         ("uint2", 3, 1, "twos", "xcup"),
         ("int3", 3, 2, "offset", "gates"),
         ("uint3", 3, 2, "offset", "xcup"),
