@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hw.spec.formats import parse
 from sim.golden.mpgemm import array, codebook
+from sim.golden.mpgemm.epilogue import Requant, numbers
 from sim.golden.mpgemm.image import MAGIC, pack, unpack
 from sim.golden.mpgemm.scale_beats import array_names, scale_formats
 from sim.golden.mpgemm.scaled import mode_of
@@ -36,13 +37,14 @@ class Product:
         cls,
         manifest: Mapping[str, Any],
         files: tuple[str, str],
-        scales: tuple[str | None, str | None, str | None],
+        scales: tuple[str | None, ...],
         bits: int = 0,
         codes: bool = False,
     ) -> "Product":
         """Take A and W, the latter as a matrix or a packed image, and scales from files.
 
-        Raises ``ValueError`` where they are not what the unit takes.
+        Scales are those of W, zero points, scales of A, and the numbers of requantisation. Raises
+        ``ValueError`` where they are not what the unit takes.
         """
         unit = Unit.of(manifest)
         values = parse_npy(files[0], read_bytes(files[0]))
@@ -91,7 +93,7 @@ class Product:
         p = self.unit.parameters
         if mode_of(array_names(p)) == "fp32-seq":
             return (c.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
-        lam = self._lam()
+        lam = 0 if p.get("requant") else self._lam()
         small = bool((np.abs(c) < 1 << 63).all())
         if lam == 0 and small and not nan.any():
             return c.astype(np.int64)
@@ -113,19 +115,24 @@ class Product:
 def _scales(
     unit: Unit,
     sizes: tuple[int, int, int],
-    files: tuple[str | None, str | None, str | None],
+    files: tuple[str | None, ...],
     codes: bool,
 ) -> Any:
     """Return the scales of a unit that takes such, ``None`` for others."""
+    names = ("scales", "zeros", "act-scales", "numbers")
     if "scale" not in unit.engine.streams:
-        _unwanted(files, ("scales", "zeros", "act-scales"))
+        _unwanted(files, names)
         return None
+    requant = _numbers(unit, sizes[1], files[3])
+    if requant and not array_names(unit.parameters)["scale"]:
+        _unwanted(files[:3], names[:3])
+        return None, None, None, *requant
     if files[0] is None:
         raise ValueError(f"{unit.name} with these parameters needs --scales")
     p, (m, n, k) = array_names(unit.parameters), sizes
     first = parse_npy(files[0], read_bytes(files[0]), 3 if unit.name == "pq" else 2)
     if not p["scale"]:
-        _unwanted(files[1:], ("zeros", "act-scales"))
+        _unwanted(files[1:], names[1:])
         if unit.name == "codebook":
             return _shaped(files[0], first, (n, 1 << int(p["bits"])))
         width = int(p["subvector"])
@@ -134,7 +141,7 @@ def _scales(
     groups = -(-k // int(p["group"]))
     found: list[Any] = [codes_of(p["scale"], _shaped(files[0], first, (groups, n)), codes, "S")]
     wanted = (("zeros", "zero_point", n), ("act-scales", "act_scale", m))
-    for path, (name, parameter, size) in zip(files[1:], wanted, strict=True):
+    for path, (name, parameter, size) in zip(files[1:3], wanted, strict=True):
         if not p[parameter]:
             _unwanted((path,), (name,))
             found.append(None)
@@ -148,7 +155,21 @@ def _scales(
             found.append(values.astype(np.int64))
         else:
             found.append(codes_of(p[parameter], values, codes, "T"))
-    return tuple(found)
+    return *found, *requant
+
+
+def _numbers(unit: Unit, n: int, path: str | None) -> tuple[Requant, ...]:
+    """Return the numbers of requantisation, where the unit has it."""
+    wanted = numbers(unit.parameters)
+    if not wanted:
+        _unwanted((path,), ("numbers",))
+        return ()
+    if path is None:
+        raise ValueError(f"{unit.name} with these parameters needs --numbers")
+    found = _shaped(path, parse_npy(path, read_bytes(path)), (len(wanted), n))
+    if (found != np.rint(found)).any():
+        raise ValueError(f"{path!r} must hold integers")
+    return ({part.name: row.astype(np.int64) for part, row in zip(wanted, found, strict=True)},)
 
 
 def _shaped(path: str, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

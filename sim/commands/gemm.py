@@ -40,6 +40,11 @@ def _own(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--zeros", metavar="Z.npy", help="zero points (groups, N)")
     group.add_argument("--act-scales", metavar="T.npy", help="scales of A (groups, M)")
     group.add_argument(
+        "--numbers",
+        metavar="R.npy",
+        help="what requantises a column (2 to 4, N): multiplier, shift, bias or lambda, zero point",
+    )
+    group.add_argument(
         "--rtl", action="store_true", help="simulate the Verilog too, and compare every beat"
     )
     group.add_argument("--sim", metavar="NAME", help="icarus or verilator (default: $SIM, or any)")
@@ -55,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     product = Product.read(
         manifest_of(args.unit, params),
         (args.acts, args.weights),
-        (args.scales, args.zeros, args.act_scales),
+        (args.scales, args.zeros, args.act_scales, args.numbers),
         bits,
         args.codes,
     )

@@ -128,6 +128,48 @@ def test_groups(folder):
     assert_array_equal(np.load("C.npy"), a @ w / 2)
 
 
+def test_requantisation(folder):
+    """Half of each sum and a bias, up to the nearest; NaN of the sums is none here."""
+    np.save("R.npy", [[1] * 7, [1] * 7, range(7)])
+    options = ["--requant", "rhu", "--requant-out", "int16", "--bias", "--numbers", "R.npy"]
+    assert sim("gemm", *CUBE, *options, "A.npy", "W.npy") == 0
+    found = np.load("C.npy")
+    assert found.dtype == np.int64
+    assert_array_equal(found, product() + np.arange(7) + 1 >> 1)
+
+
+def test_requantised_groups(folder):
+    rng = np.random.default_rng(3)
+    s = rng.integers(-128, 128, (4, 7))
+    np.save("S.npy", s)
+    np.save("R.npy", [[3] * 7, [9] * 7])
+    groups = ["--engine", "ternary-add", "--lanes", "2", "--group-size", "4", "--scale", "int8"]
+    options = ["--requant", "floor", "--scales", "S.npy", "--numbers", "R.npy"]
+    a, w = np.load("A.npy"), rng.integers(-1, 2, (13, 7))
+    np.save("W.npy", w)
+    assert sim("gemm", "mpgemm", *groups, *options, "A.npy", "W.npy") == 0
+    parts = [slice(at, at + 4) for at in range(0, 13, 4)]
+    sums = sum((a[:, p] @ w[p]) * s[g] for g, p in enumerate(parts))
+    assert_array_equal(np.load("C.npy"), np.clip(3 * sums >> 9, -128, 127))
+
+
+def test_numbers_of_requantisation(folder, capsys):
+    options = ["gemm", *CUBE, "--requant", "rhu"]
+    np.save("R.npy", [[0.5] * 7, [1] * 7])
+    np.save("X.npy", [[1] * 7, [64] * 7])
+    for more, message in (
+        ([], "array with these parameters needs --numbers"),
+        (["--numbers", "A.npy"], "'A.npy' must have shape (2, 7), not (5, 13)"),
+        (["--numbers", "R.npy"], "'R.npy' must hold integers"),
+        (["--numbers", "X.npy"], "s must be 0 to 63, not 64 to 64"),
+        (["--numbers", "R.npy", "--scales", "A.npy"], "must hold integers"),
+    ):
+        assert sim(*options, *more, "A.npy", "W.npy") == 2
+        assert message in capsys.readouterr().err
+    assert sim("gemm", *CUBE, "--numbers", "R.npy", "A.npy", "W.npy") == 2
+    assert "takes no numbers with these parameters, not 'R.npy'" in capsys.readouterr().err
+
+
 def bad_files(folder):
     np.save("wide.npy", np.full((13, 7), 8))
     np.save("nan.npy", np.full((13, 7), np.nan))
