@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sim.golden.mpgemm.jobs import Job, Tile
 from sim.golden.requant import output_range, requant
 
-__all__ = ["Number", "Requant", "draw_requant", "in_bits", "numbers", "requantised", "result_bits"]
+__all__ = ["Number", "Requant", "draw_requant", "numbers", "requantised", "result_bits"]
 
 Integers = NDArray[Any]
 
@@ -60,11 +60,6 @@ def result_bits(parameters: Mapping[str, Any]) -> int:
     """Return the bits of a result."""
     low, high = output_range(parameters["requant_out"])
     return (high - low).bit_length()
-
-
-def in_bits(parameters: Mapping[str, Any], width: int) -> int:
-    """Return the bits of a sum of ``width`` bits with its bias."""
-    return 1 + max(width, 32) if parameters["bias"] else width
 
 
 def requantised(parameters: Mapping[str, Any], given: Requant, tile: Tile) -> Tile:

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sim.golden import requant
 from sim.golden.mpgemm.cycles import cycles
 from sim.golden.mpgemm.draws import split
-from sim.golden.mpgemm.epilogue import draw_requant, in_bits, numbers
+from sim.golden.mpgemm.epilogue import draw_requant, numbers
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.scale_beats import array_names, pack_scales, unpack_requant
 from sim.golden.mpgemm.unit import Unit
@@ -40,8 +40,8 @@ def on(scheme, out="int8", bias=False, zero=False):
 
 def one_by_one(p, sums, given):
     """The unit ``requant`` on every sum, with the bias added before."""
-    scheme, bits = p["requant"], in_bits(p, 40)
-    settings = {"scheme": scheme, "in_bits": bits, "out": p["requant_out"], "lanes": 1}
+    scheme = p["requant"]
+    settings = {"scheme": scheme, "in_bits": 64, "out": p["requant_out"], "lanes": 1}
     settings |= {"mult_bits": p["mult_bits"], "multiplier": None, "shift": None}
     settings |= {"zero_point": p["out_zero_point"]}
     m, n = sums.shape

@@ -10,10 +10,10 @@ from sim.golden.encode import encode
 from sim.golden.formats import decode, decode_float
 from sim.golden.mpgemm import array
 from sim.golden.mpgemm.binary_codes import quantize_bcq, quantize_hlq
-from sim.golden.mpgemm.draws import split
+from sim.golden.mpgemm.draws import joined, split
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.plane_groups import plane_activations, plane_scales, plane_weights
-from sim.golden.mpgemm.scale_beats import array_names
+from sim.golden.mpgemm.scale_beats import array_names, pack_scales
 from sim.golden.mpgemm.scaled import group_steps
 from sim.golden.mpgemm.unit import Unit
 
@@ -66,6 +66,22 @@ def test_groups_as_they_are(name, shape):
     c, nan = unit(name, "int").product(a, w)
     assert_array_equal(c, [ia[:, p] @ iw[p] for p in parts_of(shape[2])])
     assert not nan.any()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_what_lies_outside_does_not_matter(name):
+    engine = unit(name, "exact", "int8", None, name not in ("codebook", "lut-port"))
+    (p, module), (m, n, k), outs = (engine.parameters, engine.module), (3, 4, 29), []
+    a, w, _, _ = drawn(name, np.random.default_rng(8), m, n, k)
+    scales = np.arange(12).reshape(3, 4)
+    for rng in (None, np.random.default_rng(7)):
+        packets = {
+            "s_axis_act": module.pack_act(p, a, n, rng),
+            "s_axis_wgt": module.pack_weights(p, w, m, padding=rng),
+            "s_axis_scale": pack_scales(p, m, scales, scales - 5, None, rng),
+        }
+        outs.append(module.run(p, joined([(Job(m, n, k).word, packets)])))
+    assert outs[0] == outs[1]
 
 
 @pytest.mark.parametrize("act_scale", [None, "int8"])
