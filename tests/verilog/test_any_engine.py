@@ -9,29 +9,38 @@ import pytest
 
 from gen.emit import emit
 from gen.unit import discover
+from hw.mpgemm.array_params import SKEWS, SPARSE, SYSTOLIC
 from hw.mpgemm.dataflow import NAMES
 from sim.bench import streams
 from sim.bench.check import Pass, golden_of
 from sim.bench.stalls import PATTERNS
 
+RATIOS = ("1:2", "2:4", "3:4", "1:8", "2:8", "2:16")
 FORMATS = ("int2", "int4", "int5", "sm2", "ternary", "e2m1", "uint3", "nf4", "posit4_1", "e2m3")
 ENGINES = ("lut", "lut-ternary", "shift-add", "ternary-add", "codebook", "bit-plane")
 
 
 def _array(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
-    flow = str(rng.choice([name for name in NAMES if name != "os-ws"]))
+    flow = str(rng.choice(NAMES))
     drawn: dict[str, Any] = {"dataflow": flow, "format": str(rng.choice(FORMATS))}
     drawn |= {"act": str(rng.choice(("int4", "int8", "e2m1", "uint4")))}
     drawn |= {name: int(rng.integers(1, 5)) for name in ("rows", "columns", "lanes")}
     drawn |= {"tree": {"rows": 1}, "broadcast": {"lanes": 1}}.get(flow, {})
-    if flow in ("ws", "is"):
+    if flow in SYSTOLIC:
+        drawn["skew"] = str(rng.choice(SKEWS))
+    if flow in ("is", "os-ws", "ws"):
         drawn["depth"] = int(rng.integers(1, 6))
         if flow == "ws":
             drawn["load"] = str(rng.choice(("row", "tile")))
     else:
         drawn["pipeline"] = int(rng.integers(0, 3))
+        products = drawn["lanes"]
+        if flow in SPARSE and rng.random() < 0.4:
+            kept, of = (int(n) for n in rng.choice(RATIOS).split(":"))
+            drawn |= {"arch": "nm", "sparsity": f"{kept}:{of}", "lanes": kept * products}
+            products *= of
         if rng.random() < 0.3:
-            drawn["group"] = drawn["lanes"] * int(rng.integers(1, 4))
+            drawn["group"] = products * int(rng.integers(1, 4))
     drawn["max_k"] = int(rng.integers(1, 40)) + drawn["lanes"]
     return "array", drawn
 

@@ -58,6 +58,10 @@ CASES: dict[str, dict[str, Any]] = {
     "nm-groups": {"dataflow": "broadcast", "rows": 2, "columns": 1, "lanes": 3, "format": "int2",
                   "act": "e4m3", "arch": "nm", "sparsity": "3:4", "group": 8, "scale": "fp16",
                   "max_k": 16},
+    "os-ws": {"dataflow": "os-ws", "rows": 3, "columns": 2, "format": "int4", "depth": 4,
+              "max_k": 40},
+    "os-ws-nan": {"dataflow": "os-ws", "rows": 2, "columns": 3, "format": "e5m2", "act": "int2",
+                  "depth": 2, "max_k": 9, "skew": "addr"},
     "groups": {"dataflow": "os", "rows": 2, "columns": 3, "format": "e5m2", "group": 2,
                "max_k": 9},
     "MixPE": {"dataflow": "cube", "rows": 2, "columns": 1, "lanes": 4, "format": "int4",
@@ -111,6 +115,15 @@ def _no_skew(m: Module, moving: Any, word: Any, parts: int, **_: Any) -> Any:
     return word
 
 
+def _alone(m: Module, params: Any, moving: Any, level: Any, flags: Any) -> Any:
+    return level
+
+
+def _at_once(array: Any, m: Module, moving: Any) -> Any:
+    m.d.comb += array.i.ready.eq(moving)
+    return array.i.valid
+
+
 def _first(m: Module, values: Any, index: Any) -> Any:
     return next(value for value in values if value is not None)
 
@@ -122,6 +135,8 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "skew": ("hw.mpgemm.systolic.skewed", _no_skew, "os"),
     "skew by memories": ("hw.mpgemm.systolic.addressed", _no_skew, "HSA-addr"),
     "skew of sums": ("hw.mpgemm.stationary.skewed", _no_skew, "ws"),
+    "tiles of K": ("hw.mpgemm.switched.totals_of", _alone, "os-ws"),
+    "room for a tile": ("hw.mpgemm.switched.Switched._steps", _at_once, "os-ws"),
     "order of indices": ("hw.mpgemm.sparse.pairwise", lambda indices: [], "nm"),
     "weights beyond K": ("hw.mpgemm.sparse._kept", lambda code, *_: code, "nm-nan"),
     "picks": ("hw.mpgemm.sparse.picked", _first, "nm-groups"),
