@@ -100,7 +100,7 @@ class ArrayParams:
                 f"load must be {' or '.join(LOADS)} with dataflow ws and not be given with others, "
                 f"not {self.load!r} with {self.dataflow}"
             )
-        if self.depth is not None and not (self.flow.stationary or self.flow.switched):
+        if self.depth is not None and not self.flow.batched:
             raise ValueError(
                 f"depth must not be given with dataflow {self.dataflow}, but is {self.depth}; "
                 "is, os-ws and ws take it"
@@ -160,7 +160,7 @@ class ArrayParams:
         if self.group is None:
             refuse_without_group(self, "group", ("scale", "act_scale", "zero_point", "sum"))
             return
-        if self.flow.stationary or self.flow.switched:
+        if self.flow.batched:
             raise ValueError(
                 f"group must not be given with dataflow {self.dataflow}, but is {self.group}; "
                 "broadcast, cube, os and tree take it"
@@ -178,7 +178,7 @@ class ArrayParams:
 
     def _check_requant(self) -> None:
         """Hold requantisation to what leaves row by row."""
-        if self.requant is not None and (self.flow.stationary or self.flow.switched):
+        if self.requant is not None and self.flow.batched:
             raise ValueError(
                 f"requant must not be given with dataflow {self.dataflow}, but is "
                 f"{self.requant!r}; broadcast, cube, os and tree take it"
@@ -414,7 +414,7 @@ class ArrayParams:
         chosen.update({name: cell[name] for name in ("format", "bits", "arch", "acc_bits")})
         if self.sparse:
             chosen["arch"] = self.arch
-        if self.flow.stationary or self.flow.switched:
+        if self.flow.batched:
             chosen["depth"] = self.batch
         if self.flow.stationary:
             chosen["load"] = self.load or "row"

@@ -33,6 +33,11 @@ class Dataflow:
     switched: bool = False  #: Whether each job says which of the two.
     cases: tuple[dict[str, Any], ...] = ()  #: Small parameter sets for rules and proofs.
 
+    @property
+    def batched(self) -> bool:
+        """Whether an operand can stay, for a batch of rows of results whose sums are kept."""
+        return self.stationary or self.switched
+
 
 def _name(module: str) -> str:
     return module.rstrip("_").replace("_", "-")

@@ -34,6 +34,14 @@ REFUSED = {
         "depth": 8,
     },
     "depth must be an integer from 1 to 65535, not 0": {"dataflow": "ws", "depth": 0},
+    "requant must not be given with dataflow os-ws, but is 'rhu'; broadcast, cube, os and tree "
+    "take it": {"dataflow": "os-ws", "requant": "rhu"},
+    "group must not be given with dataflow os-ws, but is 4; broadcast, cube, os and tree take it": {
+        "dataflow": "os-ws",
+        "group": 4,
+    },
+    "load must be row or tile with dataflow ws and not be given with others, "
+    "not 'row' with os-ws": {"dataflow": "os-ws", "load": "row"},
     "skew must be one of regs, addr, not 'ram'": {"dataflow": "os", "skew": "ram"},
     "skew must not be given with dataflow cube, but is addr; is, os, os-ws, ws take it": {
         "dataflow": "cube",
