@@ -8,6 +8,7 @@ NAMES = (
     "speed",
     "report",
     "units",
+    "engines",
     "areas",
     "figure",
     "mutation",
@@ -21,7 +22,8 @@ def main(argv: list[str]) -> int:
     """Run the benchmark that ``argv`` names."""
     name = argv[0] if argv else "speed"
     if name not in NAMES or len(argv) > 1:
-        print(f"python -m benchmarks: NAME must be one of {', '.join(NAMES)}, not {name!r}",
+        given = " ".join(argv)
+        print(f"python -m benchmarks: NAME must be one of {', '.join(NAMES)}, not {given!r}",
               file=sys.stderr)  # fmt: skip
         return 2
     status: int = importlib.import_module(f"benchmarks.{name}").main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the tools take: emission of one PE and of an array, an exhaustive comparison.
+"""How long the tools take: emission of one PE and of arrays, an exhaustive comparison.
 
 ``python -m benchmarks speed`` prints the figures; the recorded ones are in ``docs/benchmarks.md``.
 """
@@ -19,6 +19,7 @@ from amaranth.lib.wiring import In, Out
 from gen.emit import emit
 from gen.unit import Unit, discover
 from hw.cell import Cell
+from hw.mpgemm.dataflow import NAMES
 from hw.pe.cells import Accumulate
 from hw.pe.params import PEParams
 from sim.bench.exhaustive import Pair, compare
@@ -110,6 +111,21 @@ def exhaustive() -> None:
             raise RuntimeError(f"{compared} compared, wrong: {wrong[:1]}")
 
 
+def arrays() -> None:
+    """Print time and text of whole arrays of every dataflow; a tree is a row of long sums."""
+    unit = discover()["array"]
+    print("arrays of int8 x int8           32 x 32          64 x 64")
+    for flow in NAMES:
+        figures = []
+        for size in (32, 64):
+            shape = {"rows": 1, "lanes": size} if flow == "tree" else {"rows": size}
+            params = unit.params(dataflow=flow, format="int8", columns=size, **shape)
+            start = time.perf_counter()
+            text, _ = emit(unit, params)
+            figures.append(f"{time.perf_counter() - start:6.2f} s {len(text) / 1e3:4.0f} kB")
+        print(f"  {flow:26}{'  '.join(figures)}", flush=True)
+
+
 def main() -> int:
     """Print every figure beside its goal."""
     pe = discover()["pe"]
@@ -127,4 +143,5 @@ def main() -> int:
     print(f"  its text                       {len(text) / 1e3:6.1f} kB (goal < 60)")
     print(f"  modules                        {len(manifest['modules']):6}")
     print(f"E4M3 x E4M3, all 65 536 products {best(exhaustive):6.3f} s  (goal < 5)")
+    arrays()  # goals: 3 s and 10 s
     return 0
