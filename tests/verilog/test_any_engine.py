@@ -62,6 +62,10 @@ def _mpgemm(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
             "table_kind": str(rng.choice(("half", "full"))),
             "pipeline": int(rng.integers(0, 3)),
         }
+        if drawn["act"].startswith("int") and rng.random() < 0.3:
+            drawn |= {"table_source": "port", "table_bits": int(rng.integers(2, 6))}
+            if drawn["tables"] == 2:
+                drawn["aggregate"] = str(rng.choice(("sum", "average")))
     elif engine == "lut-ternary":
         drawn |= {"group": int(rng.integers(2, 5)), "tables": int(rng.integers(1, 3))}
     else:

@@ -15,6 +15,7 @@ ENGINE = EngineKind(
     options={
         "format": "int4",
         "lanes": 4,
+        "window": None,
         **OPTIONS,
     },
     fixed={"arch": "shift-add"},

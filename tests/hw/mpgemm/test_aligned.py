@@ -105,9 +105,9 @@ _FINITE = (
         ({"act": "e4m3", "table_source": "port"}, f"{_FINITE}'e4m3'"),
         ({"act": "e2m1", "window": "-4:4", "table_source": "port"}, f"{_FINITE}'e2m1'"),
         (
-            {"engine": "shift-add", "act": "fp16", "window": "-8:8"},
-            "window must not be given with engine shift-add, but is '-8:8'; these take it: "
-            "codebook, lut, lut-ternary, ternary-add",
+            {"engine": "bit-plane", "window": "-8:8"},
+            "window must not be given with engine bit-plane, but is '-8:8'; these take it: "
+            "codebook, lut, lut-ternary, shift-add, ternary-add",
         ),
         (
             {"engine": "codebook", "book": "rows", "window": "-8:8"},
