@@ -2,6 +2,7 @@
 """A matrix engine, named by its command line, held to its golden model in the simulator."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,16 @@ def parsed(command: str) -> tuple[Generator, Any]:
     """
     words = command.split()
     first = next(at for at, word in enumerate(words) if word in engines())
-    parser = Parser()
-    add_engines(parser, lambda sub: None)
-    args = parser.parse_args(words[first:])
+    args = _parser().parse_args(words[first:])
     unit = engines()[args.unit]
     return unit, params_from(args, unit)
+
+
+@cache
+def _parser() -> Parser:
+    parser = Parser()
+    add_engines(parser, lambda sub: None)
+    return parser
 
 
 def resolved(command: str) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def resolved(command: str) -> dict[str, Any]:
     return found
 
 
-def held(command: str, folder: Path, *jobs: Job, count: int = 4, keys: bool = True) -> Result:
+def held(command: str, folder: Path, *jobs: Job, count: int = 3, keys: bool = True) -> Result:
     """Simulate the Verilog of a command on jobs of edge shapes and corner codes, and on ``jobs``.
 
     Every beat must be that of the golden model, and every cycle of a job alone. Without ``keys``
