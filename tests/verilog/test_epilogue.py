@@ -96,6 +96,45 @@ def test_slower_epilogue(name: str, tmp_path: Path) -> None:
     _held(run(DEEP[name], tmp_path))
 
 
+#: Engines of small tiles whose steps have two or four products, for draws.
+DRAWN: tuple[dict[str, Any], ...] = (
+    {"engine": "lut", "group": 2, "bits": 2},
+    {"engine": "lut", "group": 2, "tables": 2, "bits": 3, "planes": 2, "pipeline": 2},
+    {"engine": "lut-ternary", "group": 2, "pipeline": 1},
+    {"engine": "ternary-add", "lanes": 2},
+    {"engine": "codebook", "lanes": 2, "book": "codebook:-2,0,1,7"},
+    {"engine": "bit-plane", "lanes": 4, "bits": 2, "planes": 1},
+    {"dataflow": "cube", "lanes": 2, "format": "int4", "pipeline": 1},
+    {"dataflow": "os", "lanes": 2, "format": "ternary"},
+    {"dataflow": "cube", "lanes": 4, "format": "int2", "arch": "csa"},
+)  # fmt: skip
+
+
+def _draw(rng: np.random.Generator) -> dict[str, Any]:
+    """Return an engine with scales of groups, requantisation, or both."""
+    drawn = dict(DRAWN[rng.integers(len(DRAWN))])
+    group, zeros = ("group_size", "zero_points") if "engine" in drawn else ("group", "zero_point")
+    drawn |= {name: int(rng.integers(1, 4)) for name in ("rows", "columns")}
+    drawn |= {"act": "int4", "max_k": int(rng.integers(8, 20))}
+    scaled = rng.random() < 0.5
+    if scaled:
+        drawn |= {group: 4 * int(rng.integers(1, 3)), "scale": str(rng.choice(("int8", "ue4m3")))}
+        drawn |= {"sum": "exact", zeros: drawn.get("engine") != "codebook" and rng.random() < 0.5}
+        drawn |= {"act_scale": "int8"} if rng.random() < 0.3 else {}
+    if not scaled or rng.random() < 0.6:
+        drawn |= {"requant": str(rng.choice(("rhu", "rha", "rne", "floor", "rbe")))}
+        drawn |= {"requant_out": str(rng.choice(("int8", "uint4", "int11"))), "mult_bits": 6}
+        drawn |= {"bias": drawn["requant"] != "rbe" and rng.random() < 0.5}
+        drawn |= {"out_zero_point": rng.random() < 0.5}
+    return drawn
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", range(24))
+def test_any_epilogue(seed: int, tmp_path: Path) -> None:
+    _held(run(_draw(np.random.default_rng(seed)), tmp_path))
+
+
 def _every_beat(self: Engine, m: Module, sequencer: Sequencer, sums: RowSums) -> Value:
     m.submodules.row_sums = sums
     step = sequencer.step
