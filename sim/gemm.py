@@ -40,6 +40,7 @@ class Product:
         scales: tuple[str | None, ...],
         bits: int = 0,
         codes: bool = False,
+        prune: bool = False,
     ) -> "Product":
         """Take A and W, the latter as a matrix or a packed image, and scales from files.
 
@@ -52,7 +53,7 @@ class Product:
         data = read_bytes(files[1])
         if data[: len(MAGIC)] != MAGIC:
             found = parse_npy(files[1], data, 3 if unit.name == "pq" else 2)
-            data = pack(manifest, weights_of(unit, found, codes), bits)
+            data = pack(manifest, weights_of(unit, found, codes, bits, prune), bits)
         image = unpack(manifest, data)
         m, k = a.shape
         steps = int(unit.parameters["subvector"]) if unit.name == "pq" else 1

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hw.spec.formats import parse
 from sim.golden.encode import encode
 from sim.golden.formats import check_codes, decode_float
+from sim.golden.mpgemm import sparse
 from sim.golden.mpgemm.unit import Unit, weight_format
 
 __all__ = [
@@ -71,8 +72,27 @@ def codes_of(format_name: str, values: NDArray[Any], codes: bool, what: str) -> 
     return found
 
 
-def weights_of(unit: Unit, values: NDArray[Any], codes: bool) -> NDArray[Any]:
-    """Return W as the unit's packer takes it. Raises ``ValueError`` as :func:`codes_of`."""
+def weights_of(
+    unit: Unit, values: NDArray[Any], codes: bool, bits: int = 0, prune: bool = False
+) -> NDArray[Any]:
+    """Return W as the unit's packer takes it.
+
+    Raises ``ValueError`` as :func:`codes_of`, and where N of every M weights cannot stand for W,
+    unless ``prune`` or ``bits``, a dense job, say that this is meant.
+    """
+    found = _weights_of(unit, values, codes)
+    sparsity = unit.parameters.get("sparsity")
+    lost = sparse.dropped(unit.parameters, found) if sparsity and not bits and not prune else 0
+    if lost:
+        raise ValueError(
+            f"W must have at most {str(sparsity).replace(':', ' weights other than 0 in every ')} "
+            f"rows of a column, but {lost} are too many: --prune leaves out the smallest, "
+            f"--job-bits {str(sparsity).split(':')[1]} makes the job a dense one"
+        )
+    return found
+
+
+def _weights_of(unit: Unit, values: NDArray[Any], codes: bool) -> NDArray[Any]:
     name = weight_format(unit)
     if name is not None:
         # What the books of columns hold is not known here.

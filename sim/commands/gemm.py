@@ -27,6 +27,9 @@ def _own(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--codes", action="store_true", help="the files hold codes, not values")
     group.add_argument(
+        "--prune", action="store_true", help="keep the largest N of every M weights (arch nm)"
+    )
+    group.add_argument(
         "--job-bits",
         default="0",
         metavar="N",
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         (args.scales, args.zeros, args.act_scales, args.numbers),
         bits,
         args.codes,
+        args.prune,
     )
     c = product.c()
     told = f"{product.cycles()} cycles by the model"

@@ -21,6 +21,9 @@ def _own(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-o", "--output", required=True, metavar="FILE", help="the image")
     group.add_argument("--codes", action="store_true", help="the file holds codes, not values")
     group.add_argument(
+        "--prune", action="store_true", help="keep the largest N of every M weights (arch nm)"
+    )
+    group.add_argument(
         "--job-bits",
         default="0",
         metavar="N",
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = manifest_of(args.unit, params_from(args, engines()[args.unit]))
     unit, bits = Unit.of(manifest), count("job-bits", args.job_bits, 0, 15)
     values = parse_npy(args.weights, read_bytes(args.weights), 3 if unit.name == "pq" else 2)
-    data = pack(manifest, weights_of(unit, values, args.codes), bits)
+    data = pack(manifest, weights_of(unit, values, args.codes, bits, args.prune), bits)
     write_bytes(args.output, data)
     shape = " x ".join(str(size) for size in values.shape)
     told = ", ".join(f"{name} {value}" for name, value in layout(manifest).items())

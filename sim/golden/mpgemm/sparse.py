@@ -38,6 +38,7 @@ from sim.golden.pe.operands import operands
 
 __all__ = [
     "Sparsity",
+    "dropped",
     "engine",
     "pack_activations",
     "pack_dense",
@@ -172,6 +173,17 @@ def pruned(parameters: Mapping[str, Any], w: ArrayLike) -> tuple[Codes, Codes]:
     blocks = full.reshape(len(full), -1, sparsity.m)
     codes = np.take_along_axis(blocks, idx.reshape(len(full), -1, sparsity.n), axis=-1)
     return codes.reshape(len(full), -1).T, idx.T
+
+
+def dropped(parameters: Mapping[str, Any], w: ArrayLike) -> int:
+    """Return how many weights of ``w`` (K, columns) other than 0 :func:`pruned` leaves out."""
+    weight, _ = operands(parameters)
+
+    def count(codes: ArrayLike) -> int:
+        values, special = weight.decode(np.asarray(codes, dtype=np.int64))
+        return int(np.count_nonzero((values != 0) | special))
+
+    return count(w) - count(pruned(parameters, w)[0])
 
 
 def pack_kept(

@@ -49,6 +49,20 @@ def test_multiplications_of_codes(folder, capsys):
     assert_array_equal(np.load("C.npy"), product())
 
 
+@pytest.mark.parametrize("command", ["gemm", "pack"])
+def test_weights_that_are_not_sparse(folder, command, capsys):
+    nm = [command, *CUBE, "--lanes", "2", "--arch", "nm", "--sparsity", "2:4"]
+    files = ["A.npy", "W.npy"] if command == "gemm" else ["W.npy", "-o", "C.npy"]
+    assert sim(*nm, *files) == 2
+    out, err = capsys.readouterr()
+    assert not out and "2 weights other than 0 in every 4 rows of a column, but " in err
+    assert not (folder / "C.npy").exists()
+    assert sim(*nm, *files, "--prune") == 0
+    assert sim(*nm, *files, "--job-bits", "4") == 0
+    if command == "gemm":
+        assert_array_equal(np.load("C.npy"), product())
+
+
 @pytest.mark.parametrize("flow", ["ws", "is"])
 def test_packed_weights(folder, flow, capsys):
     unit = ["array", "--dataflow", flow, "--rows", "2", "--columns", "3", "--depth", "2"]
