@@ -28,6 +28,10 @@ OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
 
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
+UNITS += ("array", "mpgemm")
+
+#: Matrix engine -> what its first cases are one of each of; their counters of K are in use here.
+ENGINES = {"array": "dataflow", "mpgemm": "engine"}
 
 #: Beside what the units list themselves: architectures and modes without a case, bare cells.
 MORE: dict[str, tuple[dict[str, Any], ...]] = {
@@ -50,6 +54,9 @@ BEATS = {"pe-axi": 2000}
 #: What decides the score beside the unit and its stimulus.
 _BENCH = ("fpga/synth/machine.py", "sim/bench/mutation.py", "sim/bench/equivalence.py")
 _BENCH += tuple(f"sim/bench/drive{kind}.py" for kind in ("", "_streams", "_cells"))
+_OWN = {"pe-axi": ("sim/bench/drive_nodes.py",)} | dict.fromkeys(
+    ENGINES, ("sim/bench/drive_jobs.py",)
+)
 
 _HEAD = """\
 # Mutation scores
@@ -112,7 +119,12 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
     return [
         (name, {**case, "max_k": 64} if case.get("group") else case)
         for name in UNITS
+        if name not in ENGINES
         for case in (*units[name].cases, *MORE.get(name, ()))
+    ] + [
+        (name, {**case, "max_k": 40000})
+        for name, kind in ENGINES.items()
+        for case in {case[kind]: case for case in reversed(units[name].cases)}.values()
     ]
 
 
@@ -128,7 +140,7 @@ def measure(name: str, case: dict[str, Any]) -> dict[str, int] | str:
     except ValueError as error:
         return str(error)
     digest = hashlib.sha256(text.encode())
-    for path in (*_BENCH, *(["sim/bench/drive_nodes.py"] if name == "pe-axi" else [])):
+    for path in (*_BENCH, *_OWN.get(name, ())):
         digest.update((ROOT / path).read_bytes())
     for column, values in (*vectors.items(), *due.items()):
         digest.update(f"{column} {np.asarray(values).tolist()}".encode())

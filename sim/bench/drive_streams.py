@@ -9,11 +9,11 @@ import numpy as np
 from fpga.synth.machine import Copies
 from sim.bench.drive import PATIENCE, Bits, table, willing
 
-__all__ = ["streams"]
+__all__ = ["Sink", "Source", "begin", "streams"]
 
 
-class _Source:
-    """Beats of one stream, offered to every copy at its own pace."""
+class Source:
+    """Beats of one stream, offered to every copy at its own pace, up to ``limit`` of them."""
 
     def __init__(
         self, copies: Copies, manifest: Mapping[str, Any], stream: Any, vectors: Mapping[str, Any]
@@ -21,12 +21,12 @@ class _Source:
         self.valid, self.ready = stream["valid"], stream["ready"]
         ports = [p for p in manifest["ports"] if p["name"] in stream["fields"]]
         self.tables = {p["name"]: table(p, vectors) for p in ports}
-        self.beats = len(next(iter(self.tables.values())))
+        self.beats = self.limit = len(next(iter(self.tables.values())))
         self.sent = np.zeros(copies.count, dtype=np.int64)
         self.offering = np.zeros(copies.count, dtype=bool)
 
     def drive(self, copies: Copies, wants: bool) -> None:
-        self.offering = (self.offering | wants) & (self.sent < self.beats)
+        self.offering = (self.offering | wants) & (self.sent < self.limit)
         copies.drive(self.valid, self.offering[:, np.newaxis])
         at = np.minimum(self.sent, self.beats - 1)
         for name, rows in self.tables.items():
@@ -39,7 +39,7 @@ class _Source:
         return taken
 
 
-class _Sink:
+class Sink:
     """Results of one stream, taken from every copy and compared."""
 
     def __init__(
@@ -67,22 +67,20 @@ class _Sink:
         return taken
 
 
-def streams(
+def begin(
     copies: Copies,
     manifest: Mapping[str, Any],
     vectors: Mapping[str, Any],
     due: Mapping[str, Any],
-    pattern: str,
-    rng: np.random.Generator,
-) -> Bits:
-    """All beats through every copy, under one pattern of stalls, after a reset in mid-traffic."""
+) -> tuple[list[Source], list[Sink]]:
+    """Return the partners of every copy, after a reset in mid-traffic."""
     clock = manifest["clock"]
     active = np.array([clock.get("reset_active") != "low"])
     ways: dict[str, list[Any]] = {"in": [], "out": []}
     for stream in manifest["streams"]:
         ways[stream["dir"]].append(stream)
-    sources = [_Source(copies, manifest, stream, vectors) for stream in ways["in"]]
-    sinks = [_Sink(copies, manifest, stream, due) for stream in ways["out"]]
+    sources = [Source(copies, manifest, stream, vectors) for stream in ways["in"]]
+    sinks = [Sink(copies, manifest, stream, due) for stream in ways["out"]]
     for port in manifest["ports"]:
         if port["dir"] == "in" and port["role"] == "data":
             copies.drive(port["name"], table(port, vectors)[0])
@@ -98,6 +96,19 @@ def streams(
         copies.settle()
         copies.clock()
     copies.drive(clock["reset"], ~active)
+    return sources, sinks
+
+
+def streams(
+    copies: Copies,
+    manifest: Mapping[str, Any],
+    vectors: Mapping[str, Any],
+    due: Mapping[str, Any],
+    pattern: str,
+    rng: np.random.Generator,
+) -> Bits:
+    """All beats through every copy, under one pattern of stalls, after a reset in mid-traffic."""
+    sources, sinks = begin(copies, manifest, vectors, due)
     latency = int(manifest["latency"] or 0)
     patience = PATIENCE + latency
     free = latency + int(np.ceil(sources[0].beats / (manifest["beats_per_cycle"] or 1)))

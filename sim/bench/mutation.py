@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 
 from fpga.synth.machine import Copies, Fault, Machine
-from sim.bench.check import golden_of
+from sim.bench.check import golden_of, takes_jobs
 from sim.bench.drive import PATTERNS, Bits
 from sim.bench.drive_cells import accumulating, column, column_stimulus, combinational
+from sim.bench.drive_jobs import UNDER_STALLS, flat, jobs
 from sim.bench.drive_nodes import axi
 from sim.bench.drive_streams import streams
 from sim.bench.equivalence import equivalent, reduced
+from sim.bench.streams import broken_off, joined, short_jobs, stimulus_of, tile_of
 
 __all__ = ["GOAL", "Score", "mutate", "stimulus"]
 
 #: Gates that do nothing are faults that do nothing. The script of Yosys leaves more of them, and
 #: takes minutes for a multiplier.
 _OPTIMISED = ("strash", "ifraig", "dc2", "ifraig", "dc2", "strash", "map")
+
+BEATS_OF_A_JOB = 50  #: A matrix engine gets one job for so many beats.
 
 GOAL = 0.95  #: Share of the mutants that a bench should kill.
 
@@ -94,6 +98,13 @@ def stimulus(
     if _driver(manifest) is column:
         return column_stimulus(manifest, rng, beats)
     golden, parameters = golden_of(manifest), manifest["parameters"]
+    if takes_jobs(manifest):
+        packets = stimulus_of(golden, parameters, rng, max(1, beats // BEATS_OF_A_JOB))
+        some, tile = golden.vectors(parameters, rng, 9), tile_of(manifest)
+        stalled = joined(packets, short_jobs(some, tile))
+        every = joined(stalled, broken_off(some, tile))
+        under_stalls = {UNDER_STALLS: [len(stalled["s_axis_job"]["tdata"])]}
+        return flat(every) | under_stalls, flat(golden.run(parameters, every))
     vectors = golden.vectors(parameters, rng, beats)
     return vectors, golden.run(parameters, vectors)
 
@@ -101,6 +112,8 @@ def stimulus(
 def _driver(manifest: Mapping[str, Any]) -> Callable[..., Bits]:
     """Return what drives the unit. Raises ``ValueError`` if nothing does."""
     names = {port["name"] for port in manifest["ports"]}
+    if takes_jobs(manifest):
+        return jobs
     if manifest["streams"]:
         return streams
     if not manifest["clock"]:

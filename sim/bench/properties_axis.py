@@ -10,8 +10,8 @@ The rules of transfer of :mod:`sim.bench.properties` for its output (``out_valid
 ``out_error_last``
     An error comes alone: with ``tlast``, without data and without ``tkeep``.
 ``out_keep_value``
-    A good beat keeps whole columns, from the first on; columns beyond N hold zeros. On the last
-    beat of an arbitrary small job these are the columns that the last tile has.
+    A good beat keeps whole columns, from the first on; columns beyond N hold zeros. In an
+    arbitrary small job these are the columns that the tile has.
 ``out_rows_value``
     An arbitrary small job gives as many beats as it has rows in all tiles, if no error ends it.
 ``out_code_value``
@@ -31,11 +31,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hw.spec.gemm import ERRORS, FLOW, JOB, JOB_BITS, error_code
+from sim.bench.lemmas_axis import SMALL, Place, Walk
 
-__all__ = ["SMALL", "depth", "harness", "paths", "takes_jobs", "wait"]
-
-#: Most rows and columns of the one job whose results are counted.
-SMALL = 3
+__all__ = ["SMALL", "depth", "harness", "paths", "takes_jobs", "wait", "walk"]
 
 _LABELS = {"s_axis_job": "job", "s_axis_act": "act", "s_axis_wgt": "wgt", "s_axis_scale": "scale"}
 _SLACK = 8  #: Cycles for the beats and the tile in the registers at the boundary.
@@ -99,7 +97,7 @@ def harness(manifest: Mapping[str, Any], top: str) -> str:
     lines += [
         *_output(out, widths),
         *_jobs(packets, _most(manifest)),
-        *_small(manifest, widths),
+        *_job(manifest, widths),
         *_pauses(streams, out, packets, wait(manifest)),
         *_covers(manifest, packets),
         "endmodule",
@@ -186,79 +184,86 @@ def _jobs(packets: list[str], most: int) -> list[str]:
     ]
 
 
-def _small(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
-    """Follow one small job to its results: ``before`` jobs end ahead of it."""
+def walk(manifest: Mapping[str, Any]) -> Walk:
+    """Return how the rows of a result follow each other."""
     parameters, contract = manifest["parameters"], manifest["contract"]
+    grouped = contract.get("sum") == "int"
+    keep = next(p["width"] for p in manifest["ports"] if p["name"] == "m_axis_out_tkeep")
     columns = int(contract.get("tile_columns", parameters["columns"]))
+    return Walk(
+        rows=int(contract.get("tile_rows", parameters["rows"])),
+        columns=columns,
+        octets=keep // columns,
+        most=_most(manifest),
+        max_k=int(contract.get("max_k", parameters["max_k"])),
+        group=int(contract["group"]) if grouped else 0,
+        swapped=parameters.get("dataflow") == "is",
+    )
+
+
+def _job(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
+    """Follow one small job to its results: ``before`` jobs end ahead of it.
+
+    ``at_m``, ``at_n`` and ``at_g`` are the rows, columns and groups that are left of it, ``at_r``
+    is the row of the tile.
+    """
+    path, bits = walk(manifest), f"[{walk(manifest).bits - 1}:0]"
     fields = {f.name: f"s_axis_job_tdata[{f.offset + f.bits - 1}:{f.offset}]" for f in JOB}
-    keep, user = widths["m_axis_out_tkeep"], "m_axis_out_tuser"
-    octets = keep // columns
-    masks = [(1 << octets * count) - 1 for count in range(1, columns + 1)]
-    tiles, last = ["2'd0"] * 4, [f"{keep}'d0"] * 4
-    for n in range(1, SMALL + 1):
-        tiles[n] = f"2'd{-(-n // columns)}"
-        last[n] = f"{keep}'d{masks[(n - 1) % columns]}"
-    most_k, planes = int(contract.get("max_k", parameters["max_k"])), int(contract.get("planes", 0))
-    odd, reserved = f"{fields['bits']} > {planes}", fields["reserved"]
+    contract = manifest["contract"]
+    odd, reserved = f"{fields['bits']} > {int(contract.get('planes', 0))}", fields["reserved"]
+    most_rows = SMALL
     if "dense" in contract:
         odd = f"({fields['bits']} != 0 && {fields['bits']} != {contract['dense']})"
-    if "flow_extra" in contract:
+    if "flow_extra" in contract:  # its two orders of rows are one within a tile
         reserved = f"s_axis_job_tdata[{JOB_BITS - 1}:{FLOW + 1}]"
+        most_rows = min(SMALL, path.rows)
     wrong = f"{reserved} != 0 || {odd}"
     zero = " || ".join(f"{fields[name]} == 0" for name in "mnk")
-    width = widths["m_axis_out_tdata"] // columns
+    width = widths["m_axis_out_tdata"] // path.columns
+    user, keep = "m_axis_out_tuser", "m_axis_out_tkeep"
     beyond = [
-        f"(m_axis_out_tkeep[{c * octets}] || !m_axis_out_tdata[{(c + 1) * width - 1}:{c * width}])"
-        for c in range(columns)
+        f"({keep}[{c * path.octets}] || !m_axis_out_tdata[{(c + 1) * width - 1}:{c * width}])"
+        for c in range(path.columns)
     ]
-    whole = " || ".join(f"m_axis_out_tkeep == {keep}'d{mask}" for mask in masks)
-    # The rows of C^T leave an array in which the activations stay.
-    across, down = ("m", "n") if parameters.get("dataflow") == "is" else ("n", "m")
-    low = {name: f"s_axis_job_tdata[{at + 1}:{at}]" for name, at in (("m", 0), ("n", 16))}
-    picked, groups = low[across], "6'd1"
-    if contract.get("sum") == "int":
-        group = int(contract["group"])
-        for count in range(2, -(-most_k // group) + 1):
-            groups = f"{fields['k']} > {(count - 1) * group} ? 6'd{count} : {groups}"
+    whole = " || ".join(f"{keep} == {mask}" for mask in path.masks)
+    rows, columns = ("n", "m") if path.swapped else ("m", "n")
+    after = path.after(Place("at_m", "at_n", "at_g", "at_r"))
     return [
         "  reg marked = 0, inside = 0;",
-        f"  reg [{_most(manifest) - 1}:0] before = 0;",
-        "  reg [5:0] beats = 0, beats_due = 0;",
-        "  reg [3:0] code_due = 0;",
-        f"  reg {_range(keep)}keep_due = 0;",
-        f"  wire small = {fields['m']} <= {SMALL} && {fields['n']} <= {SMALL};",
+        f"  reg [{path.most - 1}:0] before = 0;",
+        f"  reg {bits} at_m = 0, at_n = 0, at_r = 0, at_g = 0, job_n = 0, job_g = 0;",
+        "  reg [3:0] code_due = 0; reg sent = 0;",
+        f"  wire small = {fields['m']} <= {most_rows} && {fields['n']} <= {SMALL};",
         "  wire enters = job_move && mark && small && !marked;",
         "  wire mine = inside && !before[0];",
         f"  wire [3:0] code_now = {zero} ? {error_code('zero size')} :",
-        f"    {fields['k']} > 17'd{most_k} ? {error_code('k above max_k')} :",
+        f"    {fields['k']} > 17'd{path.max_k} ? {error_code('k above max_k')} :",
         f"    {wrong} ? {error_code('unsupported mode')} : 0;",
-        f"  wire [1:0] tiles_now = {_pick(picked, tiles)};",
+        f"  wire {bits} groups_now = {path.groups(fields['k'])};",
         "  always @(posedge clk) begin",
         "    marked <= !rst && (marked || enters);",
         "    inside <= !rst && (enters || (inside && !(out_end && mine)));",
         "    before <= enters ? (out_end ? owed >> 1 : owed) : out_end ? before >> 1 : before;",
-        "    beats <= enters ? 0 : beats + (out_move && mine);",
+        "    sent <= !enters && (sent || (out_move && mine));",
         "    if (enters) begin",
-        f"      beats_due <= {low[down]} * tiles_now * ({groups}); code_due <= code_now;",
-        f"      keep_due <= {_pick(picked, last)};",
+        f"      at_m <= {fields[rows]}; at_n <= {fields[columns]}; at_r <= 0; at_g <= groups_now;",
+        f"      job_n <= {fields[columns]}; job_g <= groups_now; code_due <= code_now;",
+        "    end else if (out_move && mine) begin",
+        f"      at_m <= {after.m}; at_n <= {after.n}; at_g <= {after.g}; at_r <= {after.r};",
         "    end",
         "  end",
         "  always @* if (out_here) begin",
         "    if (out_code == 0) begin",
         f"      out_keep_value: assert (({whole}) && {' && '.join(beyond)} &&",
-        "        !(mine && m_axis_out_tlast && m_axis_out_tkeep != keep_due));",
+        f"        (!mine || {keep} == {path.keep('at_n')}));",
         "      if (mine)",
-        "        out_rows_value: assert (m_axis_out_tlast == (beats + 4'd1 == beats_due));",
+        "        out_rows_value: assert (m_axis_out_tlast ==",
+        f"          {path.last(Place('at_m', 'at_n', 'at_g', 'at_r'))});",
         "    end",
         f"    if (mine) out_code_value: assert (code_due != 0 ? {user}[3:0] == code_due :",
         f"      out_code == 0 || out_code > {error_code('unsupported mode')});",
         "  end",
     ]
-
-
-def _pick(index: str, values: list[str]) -> str:
-    chain = " : ".join(f"{index} == {k} ? {value}" for k, value in enumerate(values[:-1]))
-    return f"{chain} : {values[-1]}"
 
 
 def _pauses(
@@ -292,7 +297,7 @@ def _covers(manifest: Mapping[str, Any], packets: list[str]) -> list[str]:
     codes += [error_code(f"{starts[p]} end {when}") for p in packets for when in ("early", "late")]
     reached = [
         *(f"out_end && out_code == {code}" for code in sorted(codes)),
-        "out_end && mine && out_code == 0 && beats != 0",
+        "out_end && mine && out_code == 0 && sent",
         "out_end && failed && out_code == 0",
         "out_end && owed[1]",
         "out_end && held && out_code == 0",

@@ -23,7 +23,17 @@ from hw.spec.gemm import ERRORS, JOB
 from sim.bench.check import PATIENCE, Mismatch, Pass, Report, golden_of
 from sim.bench.launch import launch
 
-__all__ = ["Columns", "WrongBeat", "check", "job_ends", "stimulus_of"]
+__all__ = [
+    "Columns",
+    "WrongBeat",
+    "broken_off",
+    "check",
+    "job_ends",
+    "joined",
+    "short_jobs",
+    "stimulus_of",
+    "tile_of",
+]
 
 #: Stream -> field without the stream's prefix -> words.
 Columns = Mapping[str, Mapping[str, Sequence[int]]]
@@ -105,10 +115,84 @@ def stimulus_of(
     parts = [golden.vectors(parameters, rng, jobs)]
     if hasattr(golden, "faulty"):
         parts.append(golden.faulty(parameters, rng))
+    return joined(*parts)
+
+
+def tile_of(manifest: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the rows and columns of a result's tile, 0 where nobody says."""
+    parameters, contract = manifest["parameters"], manifest["contract"]
+    rows = contract.get("tile_rows", parameters.get("rows", 0))
+    return int(rows), int(contract.get("tile_columns", parameters.get("columns", 0)))
+
+
+def joined(*parts: Columns) -> dict[str, dict[str, list[int]]]:
+    """Return the jobs of all parts, one after the other."""
     return {
         name: {field: [word for part in parts for word in part[name][field]] for field in columns}
         for name, columns in parts[0].items()
     }
+
+
+def broken_off(
+    stimulus: Columns, tile: tuple[int, int], most: int = 10
+) -> dict[str, dict[str, list[int]]]:
+    """Return jobs that are far too large for their packets, made of beats of ``stimulus``.
+
+    For each size and each bit of it beyond the first ones a job has this bit alone: one that ends
+    before its packets do has lost it. N and K below ``2**most`` are gone through at least once.
+    ``tile`` is the rows and columns of a tile.
+    """
+    two_rows, two_columns = {"m": tile[0] + 1, "n": 1, "k": 1}, {"m": 1, "n": tile[1] + 1, "k": 1}
+    words, lengths = [], []
+    for size, rest in ("m", two_rows), ("n", two_rows), ("k", two_columns):
+        for bit in range(3, _SIZES[size].bits):
+            words.append(_descriptor(**{**rest, size: 1 << bit}))
+            lengths.append(24 + (1 << bit if size != "m" and bit < most else 0))
+    return _packets(stimulus, words, lengths)
+
+
+def short_jobs(
+    stimulus: Columns, tile: tuple[int, int], rounds: int = 8
+) -> dict[str, dict[str, list[int]]]:
+    """Return jobs of one beat of ``stimulus``: of one tile, refused ones and one broken off.
+
+    While the output waits they fill every queue with all that can stand in it.
+    """
+    rows, columns = tile
+    shapes = [(1, 1, 1), (rows, columns, 1), (rows, 1, 1), (1, columns, 1), (rows + 1, 1, 1)]
+    each = [_descriptor(m, n, k) for m, n, k in (*shapes, (0, 0, 0), (1, 1, 65535))]
+    each.append(each[0] | 1 << next(f.offset for f in JOB if f.name == "reserved"))
+    # A stride that meets each of them, and in every round next to others.
+    count = len(each)
+    words = [each[k * (1 + 2 * (k // count % 4)) % count] for k in range(rounds * count)]
+    return _packets(stimulus, words, [1] * len(words))
+
+
+_SIZES = {f.name: f for f in JOB if f.name in ("m", "n", "k")}
+
+
+def _descriptor(m: int, n: int, k: int) -> int:
+    given = {"m": m, "n": n, "k": k}
+    return sum(value << _SIZES[name].offset for name, value in given.items())
+
+
+def _packets(
+    stimulus: Columns, words: Sequence[int], lengths: Sequence[int]
+) -> dict[str, dict[str, list[int]]]:
+    """Return jobs of any words, whose packets have the beats of the longest one of ``stimulus``."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for name, columns in stimulus.items():
+        if "tlast" not in columns:
+            found[name] = {"tdata": list(words)}
+            continue
+        ends = [0, *job_ends(name, columns)]
+        at = int(np.argmax(np.diff(ends)))
+        found[name] = {}
+        for field, column in columns.items():
+            beats = [int(word) for word in column[ends[at] : ends[at + 1]]]
+            found[name][field] = [beats[k % len(beats)] for size in lengths for k in range(size)]
+        found[name]["tlast"] = [int(k == size - 1) for size in lengths for k in range(size)]
+    return found
 
 
 def job_ends(name: str, columns: Mapping[str, Sequence[int]]) -> list[int]:
@@ -176,9 +260,8 @@ class _View:
         self.manifest, self.expected, self.ends = manifest, expected, ends
         (self.job_stream,) = (s for s in stimulus if "tlast" not in stimulus[s])
         self.descriptors = [int(word) for word in stimulus[self.job_stream]["tdata"]]
-        parameters, contract = manifest["parameters"], manifest["contract"]
-        self.rows = int(contract.get("tile_rows", parameters.get("rows", 0)))
-        self.columns = int(contract.get("tile_columns", parameters.get("columns", 0)))
+        contract = manifest["contract"]
+        self.rows, self.columns = tile_of(manifest)
         #: Products after which a tile's rows come out, 0 where they do once.
         self.group = int(contract["group"]) if contract.get("sum") == "int" else 0
 

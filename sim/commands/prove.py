@@ -56,17 +56,25 @@ def run(args: argparse.Namespace) -> int:
         proof = prove(text, manifest, folder, seconds=seconds)
     chosen = manifest["parameters"].items()
     what = " ".join(f"{name}={value}" for name, value in chosen if value not in (None, False))
-    print(f"{'PROVED' if proof.proved else 'NOT PROVED'}  {manifest['module']}  {what}")
-    if not proof.proved:
+    verdict = "PROVED" if proof.proved else "NOT PROVED" if proof.refuted else "PROVED IN PART"
+    print(f"{verdict}  {manifest['module']}  {what}")
+    if proof.refuted:
         print(f"  {proof.refuted}")
         if args.work and proof.trace:
             print(f"  counterexample: {proof.trace}")
         return 1
-    for label in proof.properties:
-        stream, rule = label.split("_", 1)
-        print(f"  {stream}: {_MEANING.get(label, _MEANING.get(rule))}")
+    for label in proof.for_all_time:
+        print(f"  {_told(label)}")
+    for label, cycles in proof.searched.items():
+        print(f"  only searched, no exception in the first {cycles} cycles: {_told(label)}")
     print(f"  {proof.independent}")
     print(f"  {proof.covered} of {proof.covered} cover statements reached")
     if proof.left_out:
         print(f"  not shown: {proof.left_out}")
     return 0
+
+
+def _told(label: str) -> str:
+    """Return what a property says, for a person."""
+    stream, rule = label.split("_", 1)
+    return f"{stream}: {_MEANING.get(label, _MEANING.get(rule))}"
