@@ -8,6 +8,7 @@ again by SymbiYosys and z3, which name it and leave a waveform; the same pair sh
 statement is reachable, so that no proof is empty.
 """
 
+import json
 import os
 import re
 import sys
@@ -48,7 +49,7 @@ dffunmap
 opt_clean
 aigmap
 opt_clean
-write_aiger -zinit model.aig
+write_aiger -zinit -ywmap model.json model.aig
 design -reset
 read_verilog carrier.v
 techmap
@@ -76,7 +77,7 @@ read_aiger model.aig
 fold
 strash
 set abcout pdr.log
-bmc3 -T {seconds}
+bmc3 -F {depth} -T {seconds}
 print_status
 unset abcout
 restore
@@ -217,7 +218,9 @@ def _engine(
         )
         rest = set(properties) - proved - set(searched)
         if rest:
-            (folder / "pdr.abc").write_text(_BMC.format(seconds=seconds), encoding="utf-8")
+            (folder / "pdr.abc").write_text(
+                _BMC.format(seconds=seconds, depth=_depth(manifest)), encoding="utf-8"
+            )
             (folder / "pdr.log").unlink(missing_ok=True)
             call(_MODEL.format(**names, independent=""))
     except tools.ToolError as error:
@@ -232,11 +235,12 @@ def _engine(
         cycles = int(safe[1]) if safe else 0
         searched |= dict.fromkeys(sorted(rest), cycles)
         if frame:
-            try:
-                failed, trace = _refute(folder, names, int(frame[1]) + 2, limit)
-            except tools.ToolTimeout:
-                failed = f"a property fails in cycle {frame[1]}; z3 took too long to name it"
-                trace = None
+            number = re.search(r"Output (\d+) of", verdict)
+            labels = json.loads(_read(folder / "model.json"))["asserts"]
+            failed = labels[int(number[1]) if number else 0][0].lstrip("\\")
+            trace = None
+            if thorough:
+                trace = _refute(folder, names, int(frame[1]) + 2, limit)[1]
             return replace(open_, refuted=failed, trace=trace)
     reached = 0
     if thorough:

@@ -6,6 +6,7 @@ partners are willing; that the next result comes in time is searched. One engine
 frame is proved in every run, the others, and the search, in deep ones.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,44 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     assert proof.covered >= 5
     if manifest["streams"]:
         assert proof.left_out is None
+
+
+#: Fault of an engine's frame -> module, text and what stands there instead, rules that may fail.
+FRAME: dict[str, tuple[str, str, str, set[str]]] = {
+    "slice drops valid": (
+        "out_slice", r"(o__valid <= \S+) ;", r"\1 & o__ready;", {"out_valid_kept"},
+    ),
+    "payload moves": (
+        "out_slice", r"o__payload <= \S+ ;", "o__payload <= i__payload;", {"out_payload_kept"},
+    ),
+    "tile lost": (
+        "tiles", r"assign takes = i__valid", "assign takes = i__valid & ~used1", {"out_rows_value"},
+    ),
+    "row twice": ("writer", r"assign exists = .*;", "assign exists = 1'h1;",
+                  {"out_rows_value", "out_not_early"}),
+    "tlast early": (
+        "writer", r"(assign \S+ +=) tile__payload\[4\] & \S+ ;", r"\1 tile__payload[4];",
+        {"out_rows_value", "out_not_early"},
+    ),
+    "columns": (
+        "writer", r"(assign \S+ +=) tile__payload\[3:2\] > 1'h1;", r"\1 1'h1;",
+        {"out_keep_value"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRAME)
+def test_fault_of_a_frame(name: str, tmp_path: Path) -> None:
+    unit = discover()["array"]
+    text, manifest = emit(unit, unit.params(**unit.cases[0]))
+    module, was, now, rules = FRAME[name]
+    start = text.index(f"module {manifest['module']}_{module}(")
+    end = text.index("endmodule", start)
+    wrong, count = re.subn(was, now, text[start:end])
+    assert count == 1
+    text = text[:start] + wrong + text[end:]
+    proof = prove(text, manifest, tmp_path, seconds=300, thorough=False)
+    assert not proof.for_all_time and proof.refuted in rules
 
 
 @pytest.mark.parametrize("pipeline", [1, 2, 3])
