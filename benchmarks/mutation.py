@@ -28,7 +28,6 @@ OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
 
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
-UNITS += ("array", "mpgemm")
 
 #: Matrix engine -> what its first cases are one of each of; their counters of K are in use here.
 ENGINES = {"array": "dataflow", "mpgemm": "engine"}

@@ -93,10 +93,12 @@ FRAME: dict[str, tuple[str, str, str, set[str]]] = {
         "out_slice", r"(o__valid <= \S+) ;", r"\1 & o__ready;", {"out_valid_kept"},
     ),
     "payload moves": (
-        "out_slice", r"o__payload <= \S+ ;", "o__payload <= i__payload;", {"out_payload_kept"},
+        "out_slice", r"o__payload <= \S+ ;", "o__payload <= i__payload;",
+        {"out_payload_kept", "out_keep_value"},
     ),
     "tile lost": (
-        "tiles", r"assign takes = i__valid", "assign takes = i__valid & ~used1", {"out_rows_value"},
+        "tiles", r"assign takes = i__valid", "assign takes = i__valid & ~used1",
+        {"out_rows_value", "out_keep_value"},
     ),
     "row twice": ("writer", r"assign exists = .*;", "assign exists = 1'h1;",
                   {"out_rows_value", "out_not_early"}),
@@ -111,7 +113,9 @@ FRAME: dict[str, tuple[str, str, str, set[str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FRAME)
+@pytest.mark.parametrize(
+    "name", [n if n == "tile lost" else pytest.param(n, marks=pytest.mark.deep) for n in FRAME]
+)
 def test_fault_of_a_frame(name: str, tmp_path: Path) -> None:
     unit = discover()["array"]
     text, manifest = emit(unit, unit.params(**unit.cases[0]))
