@@ -57,8 +57,8 @@ _READ = """
 - **Multipliers lose by far** from two bits on where they are made of LUTs: `--arch multiply`
   leaves the product to Yosys, which does not fold it into the sum.
 - **Broadcast** has an accumulator for each product of a cycle, `cube` one for four.
-- **Serial planes** take more than one plane alone (whole engines, W4 1.2 and W8 1.4 times) and divide
-  the rate by the bits: they buy weights whose width changes from job to job, not area.
+- **Serial planes** take more than one plane alone (whole engines, W4 1.2 and W8 1.4 times) and
+  divide the rate by the bits: they buy weights whose width changes from job to job, not area.
 
 A report on gates takes four calls of ABC, with multipliers eight, and these take most of its time,
 more than in proportion to the products: nothing hangs, but 128 products a cycle take minutes. Keys
