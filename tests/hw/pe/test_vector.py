@@ -76,7 +76,7 @@ def _evaluate(netlist, beats, bits):
         ({"format": "e4m3"}, "format must be an integer format .* vector, .* not 'e4m3'"),
         ({"act": "bf16"}, "act must be an integer format"),
         ({"pipeline": 3}, "pipeline must be 0, 1 or 2 with arch vector, not 3"),
-        ({"scale": "fp16"}, "scale must not be given with arch vector"),
+        ({"scale": "fp16"}, "scale must not be given without group"),
     ],
 )
 def test_refusals(options, message):
