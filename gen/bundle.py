@@ -15,6 +15,7 @@ from gen.emit import manifest_text
 __all__ = ["bundle", "golden_vectors"]
 
 _BEATS = 64
+_JOBS = 6  #: Of matrix engines, beside the model's edge shapes.
 
 
 def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
@@ -36,12 +37,16 @@ def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def golden_vectors(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return rows of port values in and out, from the unit's golden model; None if it has none."""
+    """Return rows of port values in and out, from the unit's golden model; None if it has none.
+
+    Of a unit with several input streams, a matrix engine, the rows are those of each stream.
+    """
     parameters = manifest["parameters"]
     golden = importlib.import_module(manifest["golden"])
     stream = bool(manifest["streams"])
     if sum(entry["dir"] == "in" for entry in manifest["streams"]) > 1:
-        return None
+        packets = golden.vectors(parameters, np.random.default_rng(0), _JOBS)
+        return {"streams": {**_beats(packets), **_beats(golden.run(parameters, packets))}}
     if not stream and parameters.get("core") not in ("accumulate", "dot"):
         return None
     beats = golden.vectors(parameters, np.random.default_rng(0), _BEATS)
@@ -51,6 +56,17 @@ def golden_vectors(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     if not stream and parameters["core"] == "accumulate":
         return _pipelined(inputs, outputs, manifest["latency"])
     return {"inputs": inputs, "outputs": outputs}
+
+
+def _beats(streams: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, int]]]:
+    """Return one row of port values for each beat of each stream."""
+    return {
+        name: [
+            {f"{name}_{field}": int(word) for field, word in zip(fields, row, strict=True)}
+            for row in zip(*fields.values(), strict=True)
+        ]
+        for name, fields in streams.items()
+    }
 
 
 def _rows(
