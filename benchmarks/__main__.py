@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m benchmarks [NAME]``: one of :data:`NAMES`, ``speed`` if none is given."""
+"""``python -m benchmarks [NAME]``: one of :data:`NAMES`, ``speed`` if none is given.
+
+``mutation`` may be followed by the units that are to be measured anew.
+"""
 
 import importlib
 import sys
@@ -21,12 +24,13 @@ NAMES = (
 def main(argv: list[str]) -> int:
     """Run the benchmark that ``argv`` names."""
     name = argv[0] if argv else "speed"
-    if name not in NAMES or len(argv) > 1:
+    if name not in NAMES or (len(argv) > 1 and name != "mutation"):
         given = " ".join(argv)
         print(f"python -m benchmarks: NAME must be one of {', '.join(NAMES)}, not {given!r}",
               file=sys.stderr)  # fmt: skip
         return 2
-    status: int = importlib.import_module(f"benchmarks.{name}").main()
+    main_of = importlib.import_module(f"benchmarks.{name}").main
+    status: int = main_of(argv[1:]) if name == "mutation" else main_of()
     return status
 
 

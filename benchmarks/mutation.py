@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +29,7 @@ OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
 
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
+UNITS += ("array", "mpgemm")
 
 #: Matrix engine -> what its first cases are one of each of; their counters of K are in use here.
 ENGINES = {"array": "dataflow", "mpgemm": "engine"}
@@ -123,8 +125,16 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
     ] + [
         (name, {**case, "max_k": 40000})
         for name, kind in ENGINES.items()
-        for case in {case[kind]: case for case in reversed(units[name].cases)}.values()
+        for case in _first(units[name].cases, kind)
     ]
+
+
+def _first(every: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Return the first case of each kind."""
+    found: dict[str, dict[str, Any]] = {}
+    for case in every:
+        found.setdefault(case[kind], case)
+    return list(found.values())
 
 
 def measure(name: str, case: dict[str, Any]) -> dict[str, int] | str:
@@ -161,10 +171,17 @@ def measure(name: str, case: dict[str, Any]) -> dict[str, int] | str:
     return found
 
 
-def main() -> int:
-    """Measure every case and write the page; exit status 1 if a score is below the goal."""
+def main(names: Sequence[str] = ()) -> int:
+    """Measure every case and write the page; exit status 1 if a score is below the goal.
+
+    With ``names`` only the cases of these units are measured, the other rows stay as they are.
+    """
     rows, low = [], []
-    every = cases()
+    every = [(unit, case) for unit, case in cases() if not names or unit in names]
+    if names:
+        page = OUTPUT.read_text(encoding="utf-8").splitlines(keepends=True)
+        known = [line for line in page if len(line.split(" | ")) == 7]
+        rows += [line for line in known if line.split()[1] not in (*names, "unit")]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(measure, *case) for case in every]
         for (unit, case), future in zip(every, futures, strict=True):

@@ -31,6 +31,12 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("block-quantize", {"block": "nvfp4", "size": 4}),
     ("requant", {"multiplier": 1518500250, "shift": 40, "core": "cell"}),
     ("dequant", {"acc_bits": 16, "scale": "int8"}),
+    ("array", {"dataflow": "broadcast", "format": "int4", "act": "int4", "rows": 1, "columns": 2}),
+    (
+        "array",
+        {"dataflow": "ws", "format": "int4", "act": "int4", "rows": 2, "columns": 2, "depth": 4},
+    ),
+    ("mpgemm", {"engine": "lut", "bits": 1, "act": "int4", "rows": 1, "columns": 2, "group": 4}),
 )
 
 

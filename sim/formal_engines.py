@@ -70,8 +70,8 @@ scleanup
 print_status
 """
 
-#: Rules of time, which need the core, and how they are shown.
-_TIMES = {"all_in_time": "pdr", "out_in_time": "bmc3 -F {depth}"}
+#: Rules of time, which need the core; the first may be proved, both can be searched.
+_TIMES = ("all_in_time", "out_in_time")
 
 
 def prove_engine(
@@ -95,8 +95,8 @@ def prove_engine(
     framed = order.replace("endmodule", "\n".join([*held, "endmodule"]))
     (folder / "frame.sv").write_text(framed, encoding="utf-8")
     depth = properties_axis.depth(manifest)
-    times = {rule: c.format(depth=depth) for rule, c in _TIMES.items() if thorough or c == "pdr"}
-    parts = [_SEARCH.format(rule=r, command=c, seconds=seconds) for r, c in times.items()]
+    tries = [(_TIMES[0], "pdr"), *((rule, f"bmc3 -F {depth}") for rule in _TIMES if thorough)]
+    parts = [_SEARCH.format(rule=r, command=c, seconds=seconds) for r, c in tries]
     if held:
         parts.insert(0, _INDUCTION.format(seconds=seconds))
     commands = f"backup\nset abcout views.log\n{''.join(parts)}unset abcout\nrestore\n"
@@ -107,13 +107,15 @@ def prove_engine(
     logs = re.split(r"(?m)^Status = .*$", log)
     rules = set(re.findall(r"(\w+): assert", order))
     proved = rules if held and _holds(logs.pop(0), logs.pop(0)) else set()
-    searched = dict.fromkeys(set(_TIMES) - set(times), 0)
-    for rule, found in zip(times, logs, strict=False):
+    searched = dict.fromkeys(_TIMES, 0)
+    for (rule, _), found in zip(tries, logs, strict=False):
         if "Property proved" in found:
             proved.add(rule)
-        elif "asserted in frame" not in found:
-            frames = re.search(r"asserted in (\d+) frames|in frame (\d+)", found)
-            searched[rule] = int(frames[1] or frames[2]) if frames else 0
+        if "Property proved" in found or "asserted in frame" in found:
+            searched.pop(rule, None)
+        elif frames := re.search(r"asserted in (\d+) frames|in frame (\d+)", found):
+            searched[rule] = max(searched.get(rule, 0), int(frames[1] or frames[2]))
+    searched = {rule: cycles for rule, cycles in searched.items() if rule not in proved}
     return proved, searched
 
 

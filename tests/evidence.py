@@ -56,6 +56,16 @@ def _around(unit: str, golden: Arguments, hardware: str, stream: str) -> dict[st
     }
 
 
+def _engine(unit: str) -> dict[str, Arguments]:
+    """Return the items that are shown for both units of matrix engines in the same way."""
+    extremes = "tests/verilog/test_extremes.py"
+    return {
+        "largest_sum": (extremes, "-k", f"test_engine_largest_sum and [{unit}-"),
+        "area": ("tests/fpga/test_unit_areas.py", "-k", f"[{unit}]"),
+        **_common(unit),
+    }
+
+
 _GOLDEN = "tests/sim/golden"
 _FORMATS = (f"{_GOLDEN}/test_formats.py", f"{_GOLDEN}/test_encode.py")
 
@@ -122,12 +132,12 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "parsers": _common("lut-table")["parsers"],
         "formal": _common("lut-table")["formal"],
     },
-    # Their proofs may be bounded in time, and so are no evidence of rules for all time.
     "array": {
         "oracle": (f"{_GOLDEN}/mpgemm/test_array.py", f"{_GOLDEN}/mpgemm/test_scaled.py"),
         "simulation": ("tests/verilog/test_array.py", "tests/verilog/test_epilogue.py"),
-        "parsers": _common("array")["parsers"],
+        # Exact cycles of every job alone.
         "throughput": (f"{_GOLDEN}/mpgemm/test_cycles.py", "tests/verilog/test_array.py"),
+        **_engine("array"),
     },
     "mpgemm": {
         "oracle": tuple(
@@ -135,12 +145,13 @@ TESTS: dict[str, dict[str, Arguments]] = {
             for name in ("lut", "lut_ternary", "ternary_add", "tmac", "transcode", "engines")
         ),
         "simulation": ("tests/verilog/test_mpgemm.py", "tests/verilog/test_epilogue.py"),
-        "parsers": _common("mpgemm")["parsers"],
+        "throughput": ("tests/verilog/test_mpgemm.py", "-k", "test_engine"),
+        **_engine("mpgemm"),
     },
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "lut-table", "mpgemm")
+UNDERWAY = ("lut-table",)
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

@@ -139,22 +139,24 @@ def broken_off(
     """Return jobs that are far too large for their packets, made of beats of ``stimulus``.
 
     For each size and each bit of it beyond the first ones a job has this bit alone: one that ends
-    before its packets do has lost it. N and K below ``2**most`` are gone through at least once.
+    before its packets do has lost it. Sizes below ``2**most`` are gone through at least once.
     ``tile`` is the rows and columns of a tile.
     """
-    two_rows, two_columns = {"m": tile[0] + 1, "n": 1, "k": 1}, {"m": 1, "n": tile[1] + 1, "k": 1}
-    words, lengths = [], []
-    for size, rest in ("m", two_rows), ("n", two_rows), ("k", two_columns):
+    several = max(tile) + 1
+    longest = int(np.argmax(_lengths(stimulus)))
+    jobs = []
+    for size in _SIZES:
+        other = "m" if size == "n" else "n"
         for bit in range(3, _SIZES[size].bits):
-            words.append(_descriptor(**{**rest, size: 1 << bit}))
-            lengths.append(24 + (1 << bit if size != "m" and bit < most else 0))
-    return _packets(stimulus, words, lengths)
+            word = _descriptor(**{"m": 1, "n": 1, "k": 1, other: several, size: 1 << bit})
+            jobs.append((word, longest, 24 + (1 << bit if bit < most else 0)))
+    return _packets(stimulus, jobs)
 
 
 def short_jobs(
-    stimulus: Columns, tile: tuple[int, int], rounds: int = 8
+    stimulus: Columns, tile: tuple[int, int], rounds: int = 6
 ) -> dict[str, dict[str, list[int]]]:
-    """Return jobs of one beat of ``stimulus``: of one tile, refused ones and one broken off.
+    """Return jobs of one beat, most of which fail, between the shortest ones of ``stimulus``.
 
     While the output waits they fill every queue with all that can stand in it.
     """
@@ -162,10 +164,17 @@ def short_jobs(
     shapes = [(1, 1, 1), (rows, columns, 1), (rows, 1, 1), (1, columns, 1), (rows + 1, 1, 1)]
     each = [_descriptor(m, n, k) for m, n, k in (*shapes, (0, 0, 0), (1, 1, 65535))]
     each.append(each[0] | 1 << next(f.offset for f in JOB if f.name == "reserved"))
-    # A stride that meets each of them, and in every round next to others.
-    count = len(each)
-    words = [each[k * (1 + 2 * (k // count % 4)) % count] for k in range(rounds * count)]
-    return _packets(stimulus, words, [1] * len(words))
+    good = np.argsort(_lengths(stimulus), kind="stable")[:3]
+    words = _words(stimulus)
+    jobs: list[tuple[int, int, int]] = []
+    for number in range(rounds):
+        for failing in (8, 1, 3, 0, 6, 2):
+            # A stride that meets each of them, and in every round next to others.
+            stride = 1 + 2 * (len(jobs) % 4)
+            few = [each[(len(jobs) + k * stride) % len(each)] for k in range(failing)]
+            jobs += [(word, int(good[0]), 1) for word in few]
+            jobs += [(words[k], int(k), 0) for k in np.roll(good, number)]
+    return _packets(stimulus, jobs)
 
 
 _SIZES = {f.name: f for f in JOB if f.name in ("m", "n", "k")}
@@ -176,22 +185,38 @@ def _descriptor(m: int, n: int, k: int) -> int:
     return sum(value << _SIZES[name].offset for name, value in given.items())
 
 
+def _words(stimulus: Columns) -> Sequence[int]:
+    """Return the descriptors."""
+    (words,) = (columns["tdata"] for columns in stimulus.values() if "tlast" not in columns)
+    return words
+
+
+def _lengths(stimulus: Columns) -> list[int]:
+    """Return the beats of each job on its longest stream."""
+    ends = [[0, *job_ends(name, columns)] for name, columns in stimulus.items()]
+    return [int(beats) for beats in np.max([np.diff(each) for each in ends], axis=0)]
+
+
 def _packets(
-    stimulus: Columns, words: Sequence[int], lengths: Sequence[int]
+    stimulus: Columns, jobs: Sequence[tuple[int, int, int]]
 ) -> dict[str, dict[str, list[int]]]:
-    """Return jobs of any words, whose packets have the beats of the longest one of ``stimulus``."""
+    """Return jobs: the descriptor of each, the job of ``stimulus`` whose beats it has, how many.
+
+    Beats come again and again if they are too few; for 0 they are just those of the job.
+    """
     found: dict[str, dict[str, list[int]]] = {}
     for name, columns in stimulus.items():
         if "tlast" not in columns:
-            found[name] = {"tdata": list(words)}
+            found[name] = {"tdata": [int(word) for word, _, _ in jobs]}
             continue
         ends = [0, *job_ends(name, columns)]
-        at = int(np.argmax(np.diff(ends)))
-        found[name] = {}
-        for field, column in columns.items():
-            beats = [int(word) for word in column[ends[at] : ends[at + 1]]]
-            found[name][field] = [beats[k % len(beats)] for size in lengths for k in range(size)]
-        found[name]["tlast"] = [int(k == size - 1) for size in lengths for k in range(size)]
+        sizes = [length or ends[at + 1] - ends[at] for _, at, length in jobs]
+        found[name] = {field: [] for field in columns}
+        for (_, at, _), size in zip(jobs, sizes, strict=True):
+            for field, column in columns.items():
+                beats = [int(word) for word in column[ends[at] : ends[at + 1]]]
+                found[name][field] += [beats[k % len(beats)] for k in range(size)]
+        found[name]["tlast"] = [int(k == size - 1) for size in sizes for k in range(size)]
     return found
 
 

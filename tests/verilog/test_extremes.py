@@ -12,7 +12,8 @@ from gen.unit import discover
 from hw.quant.dequant_params import DequantParams
 from hw.quant.requant_params import SCHEMES, RequantParams
 from hw.spec.formats import FloatFormat, parse
-from sim.bench.check import check
+from sim.bench import streams
+from sim.bench.check import check, golden_of
 from sim.golden import block_quantize, requant
 from sim.golden.fp import mul
 from tests.hw.encode.cells import differences
@@ -190,4 +191,40 @@ def test_dequant_binary32_overflow(tmp_path: Path) -> None:
     beats = {"p": p[:, None], "s": np.full((len(p), 1), 254), "last": last.astype(bool)}
     expected = {"y": np.array(due, dtype=object)}
     report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", expected=expected)
+    assert report.passed, (report.fault, report.mismatch)
+
+
+#: Engines whose largest sums are driven in every run; the other kinds in deep ones.
+SOON = ("broadcast", "ws", "lut", "shift-add", "codebook")
+KINDS = [
+    pytest.param(
+        name, case, id=f"{name}-{case[kind]}", marks=[pytest.mark.deep] * (case[kind] not in SOON)
+    )
+    for name, kind in (("array", "dataflow"), ("mpgemm", "engine"))
+    for case in {case[kind]: case for case in reversed(discover()[name].cases)}.values()
+]
+
+
+@pytest.mark.parametrize(("name", "case"), KINDS)
+def test_engine_largest_sum(name: str, case: dict[str, Any], tmp_path: Path) -> None:
+    """Edge shapes with corner codes, as long as is promised: sums of every bit there is."""
+    unit = discover()[name]
+    text, manifest = emit(unit, unit.params(**case))
+    golden, parameters = golden_of(manifest), manifest["parameters"]
+    stimulus = golden.vectors(parameters, np.random.default_rng(1), 40)
+    due = golden.run(parameters, stimulus)["m_axis_out"]["tdata"]
+    width = next(p["width"] for p in manifest["ports"] if p["name"] == "m_axis_out_tdata")
+    columns = manifest["contract"].get("tile_columns", parameters["columns"])
+    bits, sums = width // columns, []
+    for word in due:
+        fields = [word >> bits * c & (1 << bits) - 1 for c in range(columns)]
+        sums += [value - (value >> bits - 1 << bits) for value in fields]
+    acc_bits = manifest["contract"]["acc_bits"]
+    most = max(value if value >= 0 else ~value for value in sums)
+    # The least entry of a table of pq is a power of 2 below zero, and so is the largest sum of it,
+    # for which its accumulators have a bit more than they need.
+    spare = case.get("engine") == "pq"
+    assert most.bit_length() + 1 == acc_bits - spare, "a narrower sum would do"
+    (tmp_path / "dut.v").write_text(text, encoding="utf-8")
+    report = streams.check(tmp_path / "dut.v", manifest, stimulus, tmp_path / "build")
     assert report.passed, (report.fault, report.mismatch)
