@@ -15,7 +15,8 @@ from sim.bench.streams import job_ends
 
 __all__ = ["UNDER_STALLS", "flat", "jobs"]
 
-#: Column of the stimulus with one row: how many of the jobs, the first ones, run under stalls too.
+#: Column of the stimulus with one row: how many of the jobs, the first ones, follow each other
+#: without a pause and under stalls; the others run alone only.
 UNDER_STALLS = "jobs under stalls"
 
 
@@ -36,21 +37,21 @@ def jobs(
     pattern: str,
     rng: np.random.Generator,
 ) -> Bits:
-    """All jobs through every copy, under one pattern of stalls, after a reset in mid-traffic.
+    """Jobs through every copy, under one pattern of stalls, after a reset in mid-traffic.
 
-    Without stalls they run one by one first. A good job must then take exactly the cycles that the
-    golden model gives, from its first offer to its last result.
+    Without stalls all of them run one by one first. A good job must then take exactly the cycles
+    that the golden model gives, from its first offer to its last result.
     """
     columns = {**vectors, **due}
     ends = {s["name"]: _ends(s["name"], columns) for s in manifest["streams"]}
-    number = len(ends["s_axis_job"]) if pattern == "none" else int(vectors[UNDER_STALLS][0])
+    number, together = len(ends["s_axis_job"]), int(vectors[UNDER_STALLS][0])
     patience = PATIENCE + int(manifest["latency"] or 0)
     patience += int(manifest["contract"].get("tile_interval", 0))
     dead = np.zeros(copies.count, dtype=bool)
     for alone in (True, False) if pattern == "none" else (False,):
         sources, sinks = begin(copies, manifest, vectors, due)
         names = [s["name"] for way in ("in", "out") for s in manifest["streams"] if s["dir"] == way]
-        for job in range(number) if alone else [number - 1]:
+        for job in range(number) if alone else [together - 1]:
             limits = [ends[name][job] for name in names]
             spent, failed = _settle(
                 copies, sources, sinks, limits, patience, pattern, rng, manifest, dead
@@ -110,7 +111,7 @@ def _settle(
     while quiet <= 8 + 2 * int(manifest["latency"] or 0):
         give, take = willing(pattern, rng, cycle)
         if pattern == "slow sink":  # long enough for every queue to fill
-            take = cycle % 32 < 8
+            take = cycle % 64 < 16
         for source in sources:
             source.drive(copies, give)
         for sink in sinks:

@@ -134,7 +134,7 @@ def joined(*parts: Columns) -> dict[str, dict[str, list[int]]]:
 
 
 def broken_off(
-    stimulus: Columns, tile: tuple[int, int], most: int = 10
+    stimulus: Columns, tile: tuple[int, int], most: int
 ) -> dict[str, dict[str, list[int]]]:
     """Return jobs that are far too large for their packets, made of beats of ``stimulus``.
 
