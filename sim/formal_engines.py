@@ -50,12 +50,12 @@ abc -script views.abc
 """
 
 _INDUCTION = """\
-read_aiger frame.aig
+read_aiger {view}.aig
 fold
 strash
 orpos
 scleanup
-bmc3 -F 3 -T {seconds}
+bmc3 -F {depth} -T {seconds}
 print_status
 ind -F 2 -T {seconds}
 print_status
@@ -72,6 +72,9 @@ print_status
 
 #: Rules of time, which need the core; the first may be proved, both can be searched.
 _TIMES = ("all_in_time", "out_in_time")
+
+#: Rules that hold by the slice at the output alone.
+_TRANSFER = ("out_valid_kept", "out_payload_kept")
 
 
 def prove_engine(
@@ -97,8 +100,11 @@ def prove_engine(
     depth = properties_axis.depth(manifest)
     tries = [(_TIMES[0], "pdr"), *((rule, f"bmc3 -F {depth}") for rule in _TIMES if thorough)]
     parts = [_SEARCH.format(rule=r, command=c, seconds=seconds) for r, c in tries]
-    if held:
-        parts.insert(0, _INDUCTION.format(seconds=seconds))
+    # Without lemmas only the rules of transfer are inductive.
+    view = "frame" if held else "transfer"
+    parts.insert(0, _INDUCTION.format(view=view, depth=3, seconds=seconds))
+    if not held:
+        parts.append(_SEARCH.format(rule="frame", command=f"bmc3 -F {depth}", seconds=seconds))
     commands = f"backup\nset abcout views.log\n{''.join(parts)}unset abcout\nrestore\n"
     (folder / "views.abc").write_text(commands, encoding="utf-8")
     (folder / "views.log").unlink(missing_ok=True)
@@ -106,17 +112,26 @@ def prove_engine(
     log = (folder / "views.log").read_text(encoding="utf-8", errors="replace")
     logs = re.split(r"(?m)^Status = .*$", log)
     rules = set(re.findall(r"(\w+): assert", order))
-    proved = rules if held and _holds(logs.pop(0), logs.pop(0)) else set()
+    inductive = rules if held else set(_TRANSFER)
+    proved = set(inductive) if _holds(logs.pop(0), logs.pop(0)) else set()
     searched = dict.fromkeys(_TIMES, 0)
     for (rule, _), found in zip(tries, logs, strict=False):
         if "Property proved" in found:
             proved.add(rule)
         if "Property proved" in found or "asserted in frame" in found:
             searched.pop(rule, None)
-        elif frames := re.search(r"asserted in (\d+) frames|in frame (\d+)", found):
-            searched[rule] = max(searched.get(rule, 0), int(frames[1] or frames[2]))
+        else:
+            searched[rule] = max(searched.get(rule, 0), _cycles(found))
+    if not held and "asserted in frame" not in logs[len(tries)]:
+        searched |= dict.fromkeys(rules, _cycles(logs[len(tries)]))
     searched = {rule: cycles for rule, cycles in searched.items() if rule not in proved}
     return proved, searched
+
+
+def _cycles(log: str) -> int:
+    """Return the cycles in which a search found no exception."""
+    found = re.search(r"asserted in (\d+) frames|in frame (\d+)", log)
+    return int(found[1] or found[2]) if found else 0
 
 
 def _holds(start: str, step: str) -> bool:
@@ -130,7 +145,9 @@ def _script(module: str, independent: str) -> str:
     lines = [
         _READ.format(props="frame.sv", **names),
         f"cutpoint {module}/t:* {others} {module}/t:$* %d\nflatten",
-        f"{_FLAT}write_aiger -zinit frame.aig\ndesign -reset",
+        f"{_FLAT}write_aiger -zinit frame.aig",
+        f"chformal -assert -remove {TOP}/t:* {' '.join(f'{TOP}/c:{r} %d' for r in _TRANSFER)}",
+        "opt_clean\nwrite_aiger -zinit transfer.aig\ndesign -reset",
         f"{_READ.format(props=f'{TOP}.sv', **names)}flatten\ndesign -save whole",
         f"memory\nopt_clean\n{independent}\ndesign -load whole",
         f"cutpoint w:dut.writer.row__payload\n{_FLAT}design -save control",

@@ -102,7 +102,7 @@ def stimulus(
         packets = stimulus_of(golden, parameters, rng, max(1, beats // BEATS_OF_A_JOB))
         some, tile = golden.vectors(parameters, rng, 9), tile_of(manifest)
         stalled = joined(packets, short_jobs(some, tile), broken_off(some, tile, 6))
-        every = joined(stalled, broken_off(some, tile, 9))
+        every = joined(stalled, broken_off(some, tile, 10))
         under_stalls = {UNDER_STALLS: [len(stalled["s_axis_job"]["tdata"])]}
         return flat(every) | under_stalls, flat(golden.run(parameters, every))
     vectors = golden.vectors(parameters, rng, beats)
