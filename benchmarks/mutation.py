@@ -70,6 +70,10 @@ patterns of stalls: none, at random, a slow source, a slow sink. A mutant is kil
 differs from the golden model, a rule of transfer is broken, a result is late, or nothing comes any
 more.
 
+A matrix engine gets 20 good jobs, all kinds of faulty ones, many of one beat while its output waits
+long, and for each bit of M, N and K a job of that size that its packets break off. Each job runs
+alone too, and a good one must take exactly the cycles of the golden model.
+
 Gates that do nothing are taken out before, so that few faults are no faults: ABC sweeps what is
 constant or equal to something else in every state that can be reached. Where fewer than 95 % are
 killed, it also tries to prove for each survivor that it changes no output from reset on, whatever
@@ -99,6 +103,13 @@ cell of `fma` turn out equal. Others, by what they feed:
   the stimulus have one alone.
 - **Counts.** `pe-axi` counts beats and results with 16 bits, of which its 2000 accesses reach the
   lower half; the others are bits of the address that no access gets wrong alone.
+
+- **Sizes counted down.** The 16-bit counters of M, N and K of `array` and `mpgemm`: a fault in the
+  upper half that shows only when a product of tens of thousands of rows is walked through to its
+  end, or when N or K beyond 1024 starts again for the next tile. The jobs that are broken off tell
+  that no such bit is lost on the way. The engines are measured with `max_k=40000`, so that all bits
+  of K are in use.
+- **Places of the queue of tiles** that hold a tile of one kind only behind errors of several jobs.
 
 With `--group`, the cases that the unit lists allow two groups a dot product, in which hardly a bit
 of an fp32 sum is in use; here the promise is `max_k=64`, for nearly the same gates.

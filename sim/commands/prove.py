@@ -68,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
     for label, cycles in proof.searched.items():
         print(f"  only searched, no exception in the first {cycles} cycles: {_told(label)}")
     print(f"  {proof.independent}")
-    print(f"  {proof.covered} of {proof.covered} cover statements reached")
+    if proof.covered:
+        print(f"  {proof.covered} of {proof.covered} cover statements reached")
+    else:
+        print("  whether every cover statement can be reached took too long to find out")
     if proof.left_out:
         print(f"  not shown: {proof.left_out}")
     return 0

@@ -85,7 +85,7 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
         assert proof.refuted is None and proof.independent
         open_ = set(proof.properties) - set(proof.for_all_time)
         if "flow_extra" in manifest["contract"]:  # its sequencer is another
-            assert min(cycles for rule, cycles in proof.searched.items() if rule in ORDER) > 20
+            assert ORDER <= set(proof.searched) and min(proof.searched[rule] for rule in ORDER) > 10
             return
         # PDR does not see to the end of arrays whose operands load while they compute.
         assert open_ <= {"out_in_time"} | ({"all_in_time"} if case in STATIONARY else set())
@@ -156,14 +156,14 @@ def test_without_a_zero(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
-def test_what_is_not_proved_is_searched(tmp_path: Path) -> None:
-    """As many cycles as two short jobs take, in each of which every cover is reached too."""
+def test_what_is_not_proved_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search says how far it came: as many cycles as it was told, if time allows."""
+    monkeypatch.setattr(properties_axis, "depth", lambda manifest: 20)
+    monkeypatch.setattr(formal, "_cover", lambda *args: (12, None))
     unit = discover()["array"]
-    text, manifest = emit(unit, unit.params(**unit.cases[0]))
-    proof = prove(text, manifest, tmp_path, seconds=900)
-    assert proof.refuted is None
-    assert proof.searched == {"out_in_time": properties_axis.depth(manifest)}
-    assert proof.covered > 10
+    proof = prove(*emit(unit, unit.params(**unit.cases[0])), tmp_path, seconds=600)
+    assert proof.refuted is None and not proof.proved
+    assert proof.searched == {"out_in_time": 20}
 
 
 @pytest.mark.parametrize("name", sorted(REFUTED))

@@ -140,6 +140,22 @@ def test_bundle(capsys, tmp_path):
     assert set(json.loads((tmp_path / "mac.json").read_text())["files"]) == names
 
 
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize(
+    "words", ["array --dataflow ws --rows 2 --columns 1 --depth 2", "mpgemm --bits 1 --columns 1"]
+)
+def test_the_smoke_test_of_an_engine(capsys, tmp_path, words, right):
+    """It passes as it comes, and not if one result differs."""
+    assert run(capsys, *words.split(), "--max-k", "8", "--name", "e", "-o", str(tmp_path))[0] == 0
+    if not right:
+        vectors = json.loads((tmp_path / "e.vectors.json").read_text())
+        vectors["streams"]["m_axis_out"][-1]["m_axis_out_tdata"] ^= 1
+        (tmp_path / "e.vectors.json").write_text(json.dumps(vectors))
+    smoke = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_e.py"]
+    done = subprocess.run(smoke, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == right, done.stdout
+
+
 BAD = [
     (["nonsense"], "nonsense"),
     (["pe", "--format", "e9m9"], "'e9m9'"),
