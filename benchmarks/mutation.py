@@ -31,7 +31,8 @@ KEPT = ROOT / "build" / "mutation"
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
 UNITS += ("array", "mpgemm")
 
-#: Matrix engine -> what its first cases are one of each of; their counters of K are in use here.
+#: Matrix engine -> what its first cases are one of each of. All bits of the counters of K are in use
+#: here, and a tile has more than one result: else there is little but counters.
 ENGINES = {"array": "dataflow", "mpgemm": "engine"}
 
 #: Beside what the units list themselves: architectures and modes without a case, bare cells.
@@ -134,7 +135,7 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
         if name not in ENGINES
         for case in (*units[name].cases, *MORE.get(name, ()))
     ] + [
-        (name, {**case, "max_k": 40000})
+        (name, {**case, "columns": max(case["columns"], 3 - case["rows"]), "max_k": 40000})
         for name, kind in ENGINES.items()
         for case in _first(units[name].cases, kind)
     ]
