@@ -151,7 +151,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("lut-table",)
+UNDERWAY = ("array", "lut-table", "mpgemm")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:
