@@ -68,7 +68,9 @@ def test_version_of_a_python_package():
 
 
 def test_run_works_inside_the_folder(stand_in, tmp_path):
-    stand_in("import os, sys; print(os.getcwd(), sys.argv[1:]); print('e', file=sys.stderr)")
+    stand_in(
+        "import os, sys; print(os.getcwd(), sys.argv[1:], flush=True); print('e', file=sys.stderr)"
+    )
     place = tmp_path / "work"
     place.mkdir()
     assert tools.run("probe", ["a b"], place, timeout=20).splitlines() == [f"{place} ['a b']", "e"]
