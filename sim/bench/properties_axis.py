@@ -216,7 +216,7 @@ def _job(manifest: Mapping[str, Any], widths: Mapping[str, int]) -> list[str]:
         odd = f"({fields['bits']} != 0 && {fields['bits']} != {contract['dense']})"
     if "flow_extra" in contract:  # its two orders of rows are one within a tile
         reserved = f"s_axis_job_tdata[{JOB_BITS - 1}:{FLOW + 1}]"
-        most_rows = min(SMALL, path.rows)
+        most_rows = min(SMALL, path.rows, int(manifest["parameters"]["depth"]))
     wrong = f"{reserved} != 0 || {odd}"
     zero = " || ".join(f"{fields[name]} == 0" for name in "mnk")
     width = widths["m_axis_out_tdata"] // path.columns
