@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from gen.unit import Unit, discover
 
 __all__ = [
     "Parser",
+    "add_options_of",
     "add_unit_options",
     "add_units",
     "guarded",
@@ -73,21 +74,49 @@ def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
     """Add one option for each parameter of ``unit``."""
     group = parser.add_argument_group(f"parameters of {unit.name}")
     for field in dataclasses.fields(unit.params):
-        option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
-        silent = field.default is None or field.default is False  # 0 is a default to tell
-        default = "" if silent else f" (default: {field.default})"
-        text = (unit.help[field.name] + default).replace("%", "%%")
-        if kind is bool:
-            group.add_argument(option, action="store_true", help=text)
-        else:
-            group.add_argument(
-                option,
-                default=field.default,
-                type=_integer if kind is int else str,
-                choices=unit.choices.get(field.name),
-                metavar=None if field.name in unit.choices else kind.__name__.upper()[:3],
-                help=text,
-            )
+        _add_option(group, unit, field, unit.choices.get(field.name))
+
+
+def add_options_of(
+    parser: argparse.ArgumentParser, units: Collection[Unit], *, but: Collection[str] = ()
+) -> list[str]:
+    """Add one option for each parameter that any of ``units`` has, except those named ``but``.
+
+    Units that have a parameter of one name share its option, which is described as the first of
+    them does. An option that is not given is None. Returns the names of the parameters.
+    """
+    names: list[str] = []
+    for unit in units:
+        group = parser.add_argument_group(f"parameters of {unit.name}")
+        for field in dataclasses.fields(unit.params):
+            if field.name not in (*names, *but):
+                names.append(field.name)
+                sharing = [u for u in units if field.name in u.help]
+                choices = {u.choices.get(field.name) for u in sharing}
+                # Where they differ, the unit itself has to refuse what it does not know.
+                _add_option(group, unit, field, choices.pop() if len(choices) == 1 else None)
+    parser.set_defaults(**dict.fromkeys(names))
+    return names
+
+
+def _add_option(
+    group: Any, unit: Unit, field: "dataclasses.Field[Any]", choices: tuple[str, ...] | None
+) -> None:
+    option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
+    silent = field.default is None or field.default is False  # 0 is a default to tell
+    default = "" if silent else f" (default: {field.default})"
+    text = (unit.help[field.name] + default).replace("%", "%%")
+    if kind is bool:
+        group.add_argument(option, action="store_true", help=text)
+    else:
+        group.add_argument(
+            option,
+            default=field.default,
+            type=_integer if kind is int else str,
+            choices=choices,
+            metavar=None if choices else kind.__name__.upper()[:3],
+            help=text,
+        )
 
 
 def params_from(args: argparse.Namespace, unit: Unit) -> Any:
