@@ -50,8 +50,9 @@ def build(
 ) -> dict[str, Any]:
     """Build a unit of the board, its first if not named, into ``folder``.
 
-    Returns the report, which is written there too. Raises :class:`BuildError` when no working bitstream comes out (one that is too slow is kept
-    beside its report), ``ValueError`` for a folder that cannot be written or a missing tool.
+    Returns the report, which is written there too. Raises :class:`BuildError` when no working
+    bitstream comes out (one that is too slow is kept beside its report), ``ValueError`` for a
+    folder that cannot be written or a missing tool.
     """
     flow = flow_of(board)
     text, manifest = emit(discover()[board.unit(unit)], params)

@@ -106,15 +106,20 @@ def serial_top(board: Board, manifest: Mapping[str, Any]) -> str:
     m.submodules.por = por = PowerOnReset(button_active_low=board.button_active_low)
     rx, tx, button = Signal(name="uart_rx"), Signal(name="uart_tx"), Signal(name="button")
     widths = {port["name"]: port["width"] for port in manifest["ports"]}
-    lit, led = Signal(widths["led"], name="lit"), Signal(board.leds, name="led")
-    m.d.comb += [por.button.eq(button), led.eq(~lit if board.leds_active_low else lit)]
+    shown = Signal(widths["led"], name="shown")
+    lit, led = Signal(board.leds, name="lit"), Signal(board.leds, name="led")
+    m.d.comb += [
+        por.button.eq(button),
+        lit.eq(shown),  # Others stay dark.
+        led.eq(~lit if board.leds_active_low else lit),
+    ]
     m.submodules.unit = Instance(
         manifest["module"],
         i_clk=ClockSignal(),
         i_rst=por.reset,
         i_uart_rx=rx,
         o_uart_tx=tx,
-        o_led=lit,
+        o_led=shown,
     )
     ports: Ports = {"clk": (domain.clk, PortDirection.Input)}
     ports |= {s.name: (s, PortDirection.Input) for s in (rx, button)}

@@ -22,7 +22,8 @@ def run(job: Job) -> dict[str, Any]:
     """Build; see :func:`fpga.flows.nextpnr.run`."""
     family = nextpnr.Family(
         flow=_flow,
-        synthesis="synth_gowin -family gw2a",
+        # nextpnr does not time the paths through its multiplier blocks.
+        synthesis="synth_gowin -family gw2a -nodsp",
         constraint_type="CST",
         routed="routed.json",
         bitstream="fs",

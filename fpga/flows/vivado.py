@@ -22,9 +22,12 @@ RESULT, LOG = "result.json", "vivado.log"
 def _write_project(job: Job, scripts: Mapping[str, str]) -> None:
     from edalize.flows.vivado import Vivado
 
-    texts = {**scripts, "result.tcl": own_script("vivado_result.tcl")}
-    hook = "set_property STEPS.WRITE_BITSTREAM.TCL.PRE [file normalize result.tcl] [get_runs impl_1]"
-    texts["hook.tcl"] = f"{hook}\n"
+    hook = "STEPS.WRITE_BITSTREAM.TCL.PRE [file normalize result.tcl] [get_runs impl_1]"
+    texts = {
+        **scripts,
+        "hook.tcl": f"set_property {hook}\n",
+        "result.tcl": own_script("vivado_result.tcl"),
+    }
     for name, text in texts.items():
         (job.folder / name).write_text(text, encoding="utf-8")
     options = {
