@@ -14,7 +14,7 @@ from fpga.board import CONSTRAINTS, Board, Part
 from fpga.flows.job import BuildError, Job
 from fpga.top import TOP
 from gen import __version__, cli
-from gen.emit import emit
+from gen.emit import emit, manifest_text
 from gen.unit import discover
 
 __all__ = ["SCHEMA", "BuildError", "build", "flow_of", "parameters", "summary"]
@@ -50,16 +50,17 @@ def build(
 ) -> dict[str, Any]:
     """Build a unit of the board, its first if not named, into ``folder``.
 
-    Returns the report, which is written there too. Raises :class:`BuildError` when no working
-    bitstream comes out (one that is too slow is kept beside its report), ``ValueError`` for a
-    folder that cannot be written or a missing tool.
+    Returns the report, which is written there too, as is the unit's manifest. Raises
+    :class:`BuildError` when no working bitstream comes out (one that is too slow is kept beside its
+    report), ``ValueError`` for a folder that cannot be written or a missing tool.
     """
     flow = flow_of(board)
     text, manifest = emit(discover()[board.unit(unit)], params)
     sources = {f"{manifest['module']}.v": text, f"{TOP}.v": flow.top(board, manifest)}
     constraints = (CONSTRAINTS / board.constraints).read_text(encoding="utf-8")
     with cli.write_files(folder) as write:
-        for name, content in {**sources, board.constraints: constraints}.items():
+        about = {f"{manifest['module']}.json": manifest_text(manifest)}
+        for name, content in {**sources, **about, board.constraints: constraints}.items():
             write(folder / name, content)
     job = Job(board, part, folder, tuple(sources), board.constraints, TOP, manifest)
     job.remove("report.json")

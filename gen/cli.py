@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -70,53 +70,60 @@ def real_type(annotation: Any) -> type:
     return typing.cast(type, annotation)
 
 
-def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
-    """Add one option for each parameter of ``unit``."""
+def add_unit_options(
+    parser: argparse.ArgumentParser,
+    unit: Unit,
+    *,
+    but: Collection[str] = (),
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Add one option for each parameter of ``unit`` but those named ``but``.
+
+    ``choices`` are the closed sets of values, if not the unit's own.
+    """
+    choices = unit.choices if choices is None else choices
     group = parser.add_argument_group(f"parameters of {unit.name}")
     for field in dataclasses.fields(unit.params):
-        _add_option(group, unit, field, unit.choices.get(field.name))
+        if field.name in but:
+            continue
+        option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
+        silent = field.default is None or field.default is False  # 0 is a default to tell
+        default = "" if silent else f" (default: {field.default})"
+        text = (unit.help[field.name] + default).replace("%", "%%")
+        if kind is bool:
+            group.add_argument(option, action="store_true", help=text)
+        else:
+            group.add_argument(
+                option,
+                default=field.default,
+                type=_integer if kind is int else str,
+                choices=choices.get(field.name),
+                metavar=None if field.name in choices else kind.__name__.upper()[:3],
+                help=text,
+            )
 
 
 def add_options_of(
     parser: argparse.ArgumentParser, units: Collection[Unit], *, but: Collection[str] = ()
 ) -> list[str]:
-    """Add one option for each parameter that any of ``units`` has, except those named ``but``.
+    """Add one option for each parameter that any of ``units`` has, but those named ``but``.
 
     Units that have a parameter of one name share its option, which is described as the first of
     them does. An option that is not given is None. Returns the names of the parameters.
     """
     names: list[str] = []
     for unit in units:
-        group = parser.add_argument_group(f"parameters of {unit.name}")
-        for field in dataclasses.fields(unit.params):
-            if field.name not in (*names, *but):
-                names.append(field.name)
-                sharing = [u for u in units if field.name in u.help]
-                choices = {u.choices.get(field.name) for u in sharing}
-                # Where they differ, the unit itself has to refuse what it does not know.
-                _add_option(group, unit, field, choices.pop() if len(choices) == 1 else None)
+        # Where units differ, each has to refuse by itself what it does not know.
+        choices = {
+            name: values
+            for name, values in unit.choices.items()
+            if all(u.choices.get(name) == values for u in units if name in u.help)
+        }
+        add_unit_options(parser, unit, but={*names, *but}, choices=choices)
+        fields = (field.name for field in dataclasses.fields(unit.params))
+        names += [name for name in fields if name not in (*names, *but)]
     parser.set_defaults(**dict.fromkeys(names))
     return names
-
-
-def _add_option(
-    group: Any, unit: Unit, field: "dataclasses.Field[Any]", choices: tuple[str, ...] | None
-) -> None:
-    option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
-    silent = field.default is None or field.default is False  # 0 is a default to tell
-    default = "" if silent else f" (default: {field.default})"
-    text = (unit.help[field.name] + default).replace("%", "%%")
-    if kind is bool:
-        group.add_argument(option, action="store_true", help=text)
-    else:
-        group.add_argument(
-            option,
-            default=field.default,
-            type=_integer if kind is int else str,
-            choices=choices,
-            metavar=None if choices else kind.__name__.upper()[:3],
-            help=text,
-        )
 
 
 def params_from(args: argparse.Namespace, unit: Unit) -> Any:

@@ -2,7 +2,8 @@
 """AMD Zynq UltraScale+ through Vivado: a block design with the processors, and a unit beside it.
 
 The block design gives the unit what UG1085 calls M_AXI_HPM0_FPD as an AXI4-Lite bus at
-:data:`BASE`, and ``pl_clk0`` with a reset that is synchronous to it. The bus master of a unit that
+:data:`BASE`, and ``pl_clk0`` with a reset that is synchronous to it; PYNQ reads what it is from the
+hand-off file that is put beside the bitstream. The bus master of a unit that
 has one reaches the lower 2 GiB of memory through S_AXI_HP0_FPD; its interrupt is the first of
 ``pl_ps_irq0``, number 121 of the interrupt controller.
 """
@@ -23,6 +24,7 @@ BASE = 0xA000_0000  #: Where the processors see the unit's registers.
 def _settings(job: Job) -> str:
     widths = {port["name"]: port["width"] for port in job.manifest["ports"]}
     values = {
+        "name": job.name,
         "clock_mhz": f"{job.board.clock_hz / 1e6:g}",
         "address_width": BUS_ADDRESS_WIDTH,
         "base": f"{BASE:#010x}",

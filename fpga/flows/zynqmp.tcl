@@ -89,3 +89,9 @@ save_bd_design
 close_bd_design [current_bd_design]
 set_property synth_checkpoint_mode None [get_files system.bd]
 generate_target all [get_files system.bd]
+
+# PYNQ wants the hand-off file beside the bitstream, under the same name.
+foreach folder {gen srcs} {
+    set handoff $name.$folder/sources_1/bd/system/hw_handoff/system.hwh
+    if {[file exists $handoff]} { file copy -force $handoff $name.hwh }
+}

@@ -49,6 +49,8 @@ def test_without_vivado_the_project_is_there_and_one_line_says_what_to_do(
     assert str(tmp_path) in err and tools.TOOLS["vivado"].install in err
     written = {path.name for path in tmp_path.iterdir()}
     assert written >= {"Makefile", "ultra96.tcl", "ultra96.xdc", "system.tcl", "top.v", "pe_axi.v"}
+    manifest = json.loads((tmp_path / "pe_axi.json").read_text(encoding="utf-8"))
+    assert manifest["parameters"]["format"] == "int4"
     assert not any("/" in line for line in (tmp_path / "ultra96.tcl").read_text().splitlines())
 
 
@@ -95,7 +97,11 @@ def test_a_unit_with_a_bus_master_reaches_memory(board: str, vivado, tmp_path: P
         (tmp_path / name).write_text(content, encoding="utf-8")
     constraints = chosen.constraints
     job = Job(chosen, chosen.part(), tmp_path, ("unit.v", "top.v"), constraints, "top", manifest)
+    handoff = tmp_path / f"{board}.gen/sources_1/bd/system/hw_handoff/system.hwh"
+    handoff.parent.mkdir(parents=True)
+    handoff.write_text("what Vivado would write", encoding="utf-8")
     assert zynqmp.run(job)["bitstream"] == f"{board}.bit"
+    assert (tmp_path / f"{board}.hwh").read_text(encoding="utf-8") == "what Vivado would write"
     log = (tmp_path / "vivado_stand_in.log").read_text(encoding="utf-8")
     for asked in (
         f"set_property part {chosen.part().device}",
