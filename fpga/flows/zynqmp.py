@@ -37,6 +37,6 @@ def _settings(job: Job) -> str:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Build; see :func:`fpga.flows.vivado.run_with`."""
+    """Build; see :func:`fpga.flows.vivado.run_with`. The result has the registers' address too."""
     scripts = {"settings.tcl": _settings(job), "system.tcl": vivado.own_script("zynqmp.tcl")}
-    return vivado.run_with(job, scripts)
+    return {**vivado.run_with(job, scripts), "base": BASE}

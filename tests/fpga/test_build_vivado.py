@@ -86,6 +86,7 @@ def test_the_scripts_run_to_a_bitstream(
     report = json.loads((tmp_path / "p" / "report.json").read_text(encoding="utf-8"))
     assert report["clocks"]["aclk"]["achieved_mhz"] == 125  # 10 ns less 2 ns of slack
     assert report["utilisation"]["DSP"] == {"used": 2, "available": 360}
+    assert report["base"] == 0xA000_0000
 
 
 @pytest.mark.parametrize("board", ["ultra96", "kv260"])
