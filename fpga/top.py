@@ -27,6 +27,7 @@ from hw.coprocessor import pe_node
 __all__ = [
     "BUS",
     "BUS_ADDRESS_WIDTH",
+    "MEMORY",
     "SYSTEM",
     "TOP",
     "PowerOnReset",
@@ -37,6 +38,7 @@ __all__ = [
 TOP = "top"  #: Name of the Verilog module.
 SYSTEM = "system"  #: Name of the block design.
 BUS = pe_node.PREFIX  #: Of the unit's bus ports.
+MEMORY = "m_axi_"  #: Of the unit's ports to memory, if it has any.
 BUS_ADDRESS_WIDTH = pe_node.ADDRESS_WIDTH  #: Bits of the byte address on that bus.
 
 #: Block RAM of the iCE40 cannot be read in the first microseconds after configuration.
@@ -104,15 +106,20 @@ def serial_top(board: Board, manifest: Mapping[str, Any]) -> str:
     m.submodules.por = por = PowerOnReset(button_active_low=board.button_active_low)
     rx, tx, button = Signal(name="uart_rx"), Signal(name="uart_tx"), Signal(name="button")
     widths = {port["name"]: port["width"] for port in manifest["ports"]}
-    lit, led = Signal(widths["led"], name="lit"), Signal(board.leds, name="led")
-    m.d.comb += [por.button.eq(button), led.eq(~lit if board.leds_active_low else lit)]
+    shown = Signal(widths["led"], name="shown")
+    lit, led = Signal(board.leds, name="lit"), Signal(board.leds, name="led")
+    m.d.comb += [
+        por.button.eq(button),
+        lit.eq(shown),  # Others stay dark.
+        led.eq(~lit if board.leds_active_low else lit),
+    ]
     m.submodules.unit = Instance(
         manifest["module"],
         i_clk=ClockSignal(),
         i_rst=por.reset,
         i_uart_rx=rx,
         o_uart_tx=tx,
-        o_led=lit,
+        o_led=shown,
     )
     ports: Ports = {"clk": (domain.clk, PortDirection.Input)}
     ports |= {s.name: (s, PortDirection.Input) for s in (rx, button)}
@@ -120,12 +127,22 @@ def serial_top(board: Board, manifest: Mapping[str, Any]) -> str:
     return _verilog(m, ports, board, manifest["unit"])
 
 
+def _system_port(name: str) -> str | None:
+    """Return the port of the block design that the unit's port ``name`` is wired to, if any."""
+    for prefix, other in ((BUS, "m_axi_ctrl_"), (MEMORY, "s_axi_mem_")):
+        if name.startswith(prefix):
+            return other + name.removeprefix(prefix)
+    return name if name == "interrupt" else None
+
+
 def block_design_top(board: Board, manifest: Mapping[str, Any]) -> str:
     """Return the Verilog of a top that wires a unit to the block design ``system``.
 
     ``manifest`` is that of a unit with ports ``aclk``, ``aresetn`` and ``s_axi_ctrl_*``; the block
-    design is the master of the bus and makes clock and reset. The first LED blinks about once a
-    second, so that one sees the clock; the second is lit when reset is over.
+    design is the master of the bus and makes clock and reset. If the unit has ports ``m_axi_*`` or
+    ``interrupt``, the block design has the slave ``s_axi_mem_*`` or takes the interrupt. The first
+    LED blinks about once a second, so that one sees the clock; the second is lit when reset is
+    over.
     """
     m = Module()
     m.domains.sync = domain = ClockDomain(reset_less=True)
@@ -137,12 +154,11 @@ def block_design_top(board: Board, manifest: Mapping[str, Any]) -> str:
     system: dict[str, Any] = {"o_aclk": domain.clk, "o_aresetn": reset_n}
     unit: dict[str, Any] = {"i_aclk": domain.clk, "i_aresetn": reset_n}
     for port in manifest["ports"]:
-        if port["name"].startswith(BUS):
-            member = port["name"].removeprefix(BUS)
-            wire = Signal(port["width"], name=f"ctrl_{member}")
+        if outer := _system_port(port["name"]):
+            wire = Signal(port["width"], name=outer.removeprefix("m_axi_").removeprefix("s_axi_"))
             to_unit, to_system = ("i", "o") if port["dir"] == "in" else ("o", "i")
             unit[f"{to_unit}_{port['name']}"] = wire
-            system[f"{to_system}_m_axi_ctrl_{member}"] = wire
+            system[f"{to_system}_{outer}"] = wire
     m.submodules.system = Instance(SYSTEM, **system)
     m.submodules.unit = Instance(manifest["module"], **unit)
     ports: Ports = {"led": (led, PortDirection.Output)}

@@ -11,6 +11,8 @@ import numpy as np
 
 from gen import __version__
 from gen.emit import manifest_text
+from gen.ip import interfaces, ip_tcl
+from gen.ip_xact import component_xml
 
 __all__ = ["bundle", "golden_vectors"]
 
@@ -21,7 +23,8 @@ _JOBS = 6  #: Of matrix engines, beside the model's edge shapes.
 def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
     """Return file name -> text: Verilog, manifest, FuseSoC core and a smoke test with vectors.
 
-    A unit without streams or cells that the smoke test knows comes without one.
+    A unit without streams or cells that the smoke test knows comes without one. A unit with AXI
+    comes with what makes the folder an IP repository of Vivado's.
     """
     module = manifest["module"]
     files = {f"{module}.v": verilog}
@@ -31,6 +34,8 @@ def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
         smoke = resources.files("gen") / "smoke_test.py"
         files[f"test_{module}.py"] = smoke.read_text(encoding="utf-8")
     files[f"{module}.core"] = _core(manifest, bool(vectors))
+    if interfaces(manifest):
+        files |= {f"{module}_ip.tcl": ip_tcl(manifest), "component.xml": component_xml(manifest)}
     manifest = {**manifest, "files": sorted([*files, f"{module}.json"])}
     files[f"{module}.json"] = manifest_text(manifest)
     return files

@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from gen.unit import Unit, discover
 
 __all__ = [
     "Parser",
+    "add_options_of",
     "add_unit_options",
     "add_units",
     "guarded",
@@ -69,10 +70,22 @@ def real_type(annotation: Any) -> type:
     return typing.cast(type, annotation)
 
 
-def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
-    """Add one option for each parameter of ``unit``."""
+def add_unit_options(
+    parser: argparse.ArgumentParser,
+    unit: Unit,
+    *,
+    but: Collection[str] = (),
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Add one option for each parameter of ``unit`` but those named ``but``.
+
+    ``choices`` are the closed sets of values, if not the unit's own.
+    """
+    choices = unit.choices if choices is None else choices
     group = parser.add_argument_group(f"parameters of {unit.name}")
     for field in dataclasses.fields(unit.params):
+        if field.name in but:
+            continue
         option, kind = "--" + field.name.replace("_", "-"), real_type(field.type)
         silent = field.default is None or field.default is False  # 0 is a default to tell
         default = "" if silent else f" (default: {field.default})"
@@ -84,10 +97,33 @@ def add_unit_options(parser: argparse.ArgumentParser, unit: Unit) -> None:
                 option,
                 default=field.default,
                 type=_integer if kind is int else str,
-                choices=unit.choices.get(field.name),
-                metavar=None if field.name in unit.choices else kind.__name__.upper()[:3],
+                choices=choices.get(field.name),
+                metavar=None if field.name in choices else kind.__name__.upper()[:3],
                 help=text,
             )
+
+
+def add_options_of(
+    parser: argparse.ArgumentParser, units: Collection[Unit], *, but: Collection[str] = ()
+) -> list[str]:
+    """Add one option for each parameter that any of ``units`` has, but those named ``but``.
+
+    Units that have a parameter of one name share its option, which is described as the first of
+    them does. An option that is not given is None. Returns the names of the parameters.
+    """
+    names: list[str] = []
+    for unit in units:
+        # Where units differ, each has to refuse by itself what it does not know.
+        choices = {
+            name: values
+            for name, values in unit.choices.items()
+            if all(u.choices.get(name) == values for u in units if name in u.help)
+        }
+        add_unit_options(parser, unit, but={*names, *but}, choices=choices)
+        fields = (field.name for field in dataclasses.fields(unit.params))
+        names += [name for name in fields if name not in (*names, *but)]
+    parser.set_defaults(**dict.fromkeys(names))
+    return names
 
 
 def params_from(args: argparse.Namespace, unit: Unit) -> Any:

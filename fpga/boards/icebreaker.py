@@ -8,11 +8,10 @@ BOARD = Board(
     summary="1BitSquared iCEBreaker (Lattice iCE40UP5K)",
     flow="icestorm",
     parts=(Part("UP5K", "iCE40UP5K-SG48", ("--up5k", "--package", "sg48")),),
-    unit="pe-uart",
     constraints="icebreaker.pcf",
     clock_hz=12_000_000,
     leds=2,
     leds_active_low=True,
     button_active_low=True,
-    defaults={"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"},
+    units={"pe-uart": {"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"}},
 )

@@ -15,14 +15,21 @@ def _part(name: str, device: str, board_part: str) -> Part:
 BOARD = Board(
     name="ultra96",
     summary="Avnet Ultra96 (AMD Zynq UltraScale+)",
-    flow="vivado",
+    flow="zynqmp",
     parts=(
         _part("V2", "xczu3eg-sbva484-1-i", "avnet.com:ultra96v2:part0:1.2"),
         _part("V1", "xczu3eg-sbva484-1-e", "avnet.com:ultra96v1:part0:1.2"),
     ),
-    unit="pe-axi",
     constraints="ultra96.xdc",
     clock_hz=100_000_000,
     leds=2,
-    defaults={"format": "int8", "act": "int8", "lanes": 16, "arch": "multiply", "target": "xcup"},
+    units={
+        "pe-axi": {
+            "format": "int8",
+            "act": "int8",
+            "lanes": 16,
+            "arch": "multiply",
+            "target": "xcup",
+        },
+    },
 )

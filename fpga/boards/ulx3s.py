@@ -20,9 +20,16 @@ BOARD = Board(
         _part("25F", "--25k"),
         _part("12F", "--12k"),
     ),
-    unit="pe-uart",
     constraints="ulx3s.lpf",
     clock_hz=25_000_000,
     leds=8,
-    defaults={"format": "int8", "act": "int8", "lanes": 8, "arch": "multiply", "target": "ecp5"},
+    units={
+        "pe-uart": {
+            "format": "int8",
+            "act": "int8",
+            "lanes": 8,
+            "arch": "multiply",
+            "target": "ecp5",
+        },
+    },
 )

@@ -2,7 +2,6 @@
 """``python -m fpga build --board BOARD``: a bitstream, or all that Vivado needs to make one."""
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -10,22 +9,19 @@ from fpga import board as boards
 from gen import cli
 from gen.unit import discover
 
-SUMMARY = "build a board's bitstream around a processing element"
-
-
-def _fields() -> list[str]:
-    return [*(field.name for field in dataclasses.fields(discover()["pe"].params)), "baud"]
+SUMMARY = "build a board's bitstream around a unit"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(boards.discover())
+    units = dict.fromkeys(unit for board in boards.discover().values() for unit in board.units)
     parser.add_argument("--board", required=True, help=f"one of {names}")
     parser.add_argument("--part", help="variant of the board (default: its first)")
+    parser.add_argument("--unit", help=f"one of {', '.join(units)} (default: the board's first)")
     parser.add_argument("-o", "--out", type=Path, help="folder (default: build/BOARD)")
-    parser.add_argument("--baud", type=int, help="bits per second of the serial port")
-    cli.add_unit_options(parser, discover()["pe"])
-    # What the user does not give is the board's to choose.
-    parser.set_defaults(**dict.fromkeys(_fields()))
+    # The clock is the board's, and so is what the user does not give.
+    fields = cli.add_options_of(parser, [discover()[unit] for unit in units], but=("clock_hz",))
+    parser.set_defaults(fields=fields)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
     board = boards.find(args.board)
     part = board.part(args.part)
     folder = args.out or Path("build") / board.name
-    given = {name: getattr(args, name) for name in _fields() if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in args.fields if getattr(args, name) is not None}
+    params = parameters(board, given, args.unit)
     try:
-        report = build(board, part, parameters(board, given), folder)
+        report = build(board, part, params, folder, args.unit)
     except BuildError as error:
         print(f"python -m fpga build: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     from gen.unit import discover
 
     parser.add_argument("--board", help="take the parameters that are built for this board")
+    parser.add_argument("--unit", help="of --board (default: its first processing element)")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--port", help="serial port or pseudo-terminal of the device")
     place.add_argument("--memory", help="/dev/mem, /dev/uioN or a file that holds its registers")
@@ -97,8 +98,17 @@ def _parameters(args: argparse.Namespace, kind: Any) -> Any:
         return kind(**given)
     from fpga.board import find
     from fpga.build import parameters
+    from gen.unit import discover
 
-    return parameters(find(args.board), given)
+    board = find(args.board)
+    elements = [name for name in board.units if issubclass(discover()[name].params, kind)]
+    unit = args.unit or elements[0]
+    if unit not in elements:
+        raise ValueError(
+            f"unit of board {board.name} must be {', '.join(elements)}, a processing element, not"
+            f" {unit!r}"
+        )
+    return parameters(board, given, unit)
 
 
 def _codes(path: str) -> Any:

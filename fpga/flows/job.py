@@ -2,7 +2,7 @@
 """What every flow is given, and what it may complain about."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,19 @@ class Job:
     sources: tuple[str, ...]  #: Verilog files, relative to ``folder``.
     constraints: str  #: Constraint file, relative to ``folder``.
     top: str  #: Module at the top.
+    manifest: Mapping[str, Any]  #: Of the unit.
     progress: Callable[[str], None] = to_terminal
 
     @property
     def name(self) -> str:
         """Stem of every product."""
         return self.board.name
+
+    @property
+    def clock(self) -> str:
+        """Name of the unit's clock, and of the top's."""
+        name: str = self.manifest["clock"]["name"]
+        return name
 
     def edam(self, constraint_type: str, options: dict[str, Any]) -> dict[str, Any]:
         """Return edalize's description of this build."""

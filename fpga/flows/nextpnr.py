@@ -18,6 +18,8 @@ from fpga.flows.job import BuildError, Job
 __all__ = ["Family", "clocks_of", "overfull", "run", "utilisation_of"]
 
 SEED = 1  #: Placement starts from here; another value, another (equally good) bitstream.
+#: Rows of nextpnr's report that are no resources: constants, the reset net, placeholders.
+NO_RESOURCES = {"GND", "VCC", "GSR", "DUMMY_CELL"}
 REPORT, LOGS = "nextpnr.json", ("yosys.log", "next.log")
 
 
@@ -31,7 +33,8 @@ class Family:
     routed: str  #: Suffix of nextpnr's output.
     bitstream: str  #: Suffix of the product.
     tools: tuple[str, ...]  #: Keys of :data:`fpga.tools.TOOLS`.
-    options: dict[str, Any]  #: For the bitstream packer.
+    options: dict[str, Any]  #: For edalize's flow and its bitstream packer.
+    placement: tuple[str, ...] = ()  #: For nextpnr, besides those of the part.
 
 
 def utilisation_of(report: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -39,7 +42,7 @@ def utilisation_of(report: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {
         cell: {"used": count["used"], "available": count["available"]}
         for cell, count in sorted(report["utilization"].items())
-        if count["used"]
+        if count["used"] and cell not in NO_RESOURCES
     }
 
 
@@ -47,7 +50,8 @@ def clocks_of(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return each clock's frequencies in MHz, and whether what was asked for is met."""
     clocks = {}
     for net, found in sorted(report["fmax"].items()):
-        name = net.removeprefix("$glbnet$").split("$")[0]
+        # The top's port, whatever buffers and submodules it goes through.
+        name = net.removeprefix("$glbnet$").split("$")[0].rpartition(".")[2]
         achieved, constraint = round(found["achieved"], 2), round(found["constraint"], 2)
         clocks[name] = {
             "achieved_mhz": achieved,
@@ -94,10 +98,10 @@ def run(job: Job, family: Family) -> dict[str, Any]:
     bitstream = f"{job.name}.{family.bitstream}"
     job.remove(netlist, routed, bitstream, REPORT, *LOGS)
     (job.folder / "synth.ys").write_text(_script(job, family), encoding="utf-8")
-    placement = (*job.part.options, "--seed", str(SEED), "--report", REPORT, "--timing-allow-fail")
+    placement = (*job.part.options, *family.placement, "--seed", str(SEED), "--report", REPORT)
     options = {
         "yosys_template": "synth.ys",
-        "nextpnr_options": list(placement),
+        "nextpnr_options": [*placement, "--timing-allow-fail"],
         **family.options,
     }
     edam = job.edam(family.constraint_type, options)

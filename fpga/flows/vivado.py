@@ -1,74 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AMD Zynq UltraScale+ through Vivado.
-
-The block design gives the unit what UG1085 calls M_AXI_HPM0_FPD as an AXI4-Lite bus at
-:data:`BASE`, and ``pl_clk0`` with a reset that is synchronous to it.
-"""
+"""AMD FPGAs through Vivado: a design with pins for clock, reset and serial port."""
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from fpga import launcher, tools
 from fpga.flows.job import BuildError, Job
-from fpga.top import BUS_ADDRESS_WIDTH
-from fpga.top import block_design_top as top
+from fpga.top import serial_top as top
 
-__all__ = ["BASE", "TOOLS", "run", "top"]
+__all__ = ["TOOLS", "run", "run_with", "top"]
 
 TOOLS = ("edalize", "make", "vivado")
 
-BASE = 0xA000_0000  #: Where the processors see the unit's registers.
 RESULT, LOG = "result.json", "vivado.log"
 
 
-def _settings(job: Job) -> str:
-    values = {
-        "clock_mhz": f"{job.board.clock_hz / 1e6:g}",
-        "address_width": BUS_ADDRESS_WIDTH,
-        "base": f"{BASE:#010x}",
-        "range": f"{(1 << BUS_ADDRESS_WIDTH) >> 10}K",
-    }
-    return "".join(f"set {name} {value}\n" for name, value in values.items())
-
-
-def _write_project(job: Job) -> None:
+def _write_project(job: Job, scripts: Mapping[str, str]) -> None:
     from edalize.flows.vivado import Vivado
 
-    own = resources.files("fpga.flows")
-    scripts = {
-        "settings.tcl": _settings(job),
-        "system.tcl": (own / "zynqmp.tcl").read_text(encoding="utf-8"),
-        "result.tcl": (own / "vivado_result.tcl").read_text(encoding="utf-8"),
+    hook = "STEPS.WRITE_BITSTREAM.TCL.PRE [file normalize result.tcl] [get_runs impl_1]"
+    texts = {
+        **scripts,
+        "hook.tcl": f"set_property {hook}\n",
+        "result.tcl": own_script("vivado_result.tcl"),
     }
-    for name, text in scripts.items():
+    for name, text in texts.items():
         (job.folder / name).write_text(text, encoding="utf-8")
     options = {
         "part": job.part.device,
-        "board_part": job.part.board_part,
-        # The block design brings sources of its own, which Vivado alone can put in order.
+        # A block design brings sources of its own, which Vivado alone can put in order.
         "source_mgmt_mode": "All",
     }
+    if job.part.board_part:
+        options["board_part"] = job.part.board_part
     edam = job.edam("xdc", options)
-    edam["files"] += [
-        {"name": name, "file_type": "tclSource"} for name in ("settings.tcl", "system.tcl")
-    ]
+    edam["files"] += [{"name": name, "file_type": "tclSource"} for name in (*scripts, "hook.tcl")]
     Vivado(edam, os.fspath(job.folder)).configure()
 
 
+def own_script(name: str) -> str:
+    """Return the text of a script of this package."""
+    return (resources.files("fpga.flows") / name).read_text(encoding="utf-8")
+
+
 def run(job: Job) -> dict[str, Any]:
+    """Build; see :func:`run_with`."""
+    return run_with(job, {})
+
+
+def run_with(job: Job, scripts: Mapping[str, str]) -> dict[str, Any]:
     """Write the project, build, and return utilisation, clocks and the name of the bitstream.
 
-    Raises :class:`~fpga.flows.job.BuildError` when Vivado is missing or gives up; the project is
-    complete then.
+    ``scripts`` are Tcl files, name and text, that add to the project. Raises
+    :class:`~fpga.flows.job.BuildError` when Vivado is missing or gives up; the project is complete
+    then.
     """
     for name in ("edalize", "make"):
         tools.require(name)
     bitstream = f"{job.name}.bit"
     job.remove(f"{job.name}.xpr", bitstream, RESULT, LOG)
-    _write_project(job)
+    _write_project(job, scripts)
     if tools.find("vivado") is None:
         raise BuildError(
             f"Vivado is not installed; its project for {job.part.device} is written to"
@@ -97,7 +92,7 @@ def describe(job: Job, result: dict[str, Any]) -> dict[str, Any]:
         for name, used in result.items()
         if used
     }
-    return {"utilisation": cells, "clocks": {"aclk": clock}}
+    return {"utilisation": cells, "clocks": {job.clock: clock}}
 
 
 def _why(job: Job, error: tools.ToolError) -> str:

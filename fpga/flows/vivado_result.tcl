@@ -6,7 +6,7 @@ report_timing_summary -file [file join $folder timing.rpt]
 report_utilization -file [file join $folder utilisation.rpt]
 
 set rows [list "\"slack_ns\": [get_property SLACK [get_timing_paths -setup -max_paths 1]]"]
-foreach {name pattern} {LUT LUT* FF FD* DSP DSP48E2* BRAM RAMB*} {
+foreach {name pattern} {LUT LUT* FF FD* DSP DSP48E* BRAM RAMB*} {
     set cells [get_cells -quiet -hierarchical -filter "IS_PRIMITIVE && REF_NAME =~ $pattern"]
     lappend rows "\"$name\": [llength $cells]"
 }

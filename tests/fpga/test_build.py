@@ -22,9 +22,12 @@ from gen.cli import main
 SMALL = {"format": "int2", "act": "int2", "lanes": 1, "max_k": 4}
 
 
-def _small(board: str, folder: Path, part: str | None = None) -> dict[str, Any]:
+def _small(
+    board: str, folder: Path, part: str | None = None, unit: str = "pe-uart"
+) -> dict[str, Any]:
     chosen = boards.find(board)
-    return build(chosen, chosen.part(part), parameters(chosen, SMALL), folder)
+    params = parameters(chosen, SMALL, unit)
+    return build(chosen, chosen.part(part), params, folder, unit)
 
 
 def test_icebreaker_bitstream_is_the_same_in_any_folder(tmp_path: Path) -> None:
@@ -60,8 +63,20 @@ def test_ulx3s_bitstream_is_for_the_part_asked_for(part: str, tmp_path: Path) ->
     assert report["tools"].keys() == {"edalize", "yosys", "nextpnr-ecp5", "ecppack"}
 
 
+@pytest.mark.deep
+def test_tangnano20k_bitstream_is_for_its_part(tmp_path: Path) -> None:
+    report = _small("tangnano20k", tmp_path)
+    lines = (tmp_path / "tangnano20k.fs").read_text(encoding="ascii").splitlines()
+    assert lines[2] == f"{0xA5C3:016b}"  # Gowin UG290: the preamble, then the identification code
+    assert lines[3].endswith(f"{0x0000081B:032b}")
+    assert report["clocks"]["clk"]["constraint_mhz"] == 27 and report["clocks"]["clk"]["met"]
+    assert report["utilisation"]["LUT4"]["available"] == 20_736
+    assert not report["utilisation"].keys() & nextpnr.NO_RESOURCES
+    assert report["tools"].keys() == {"edalize", "yosys", "nextpnr-himbaechel", "gowin_pack"}
+
+
 def test_too_big_a_design_says_what_there_is_too_little_of(tmp_path: Path, capsys) -> None:
-    options = "--part 12F --format int8 --lanes 48 --arch multiply --out".split()
+    options = "--unit pe-uart --part 12F --format int8 --lanes 48 --arch multiply --out".split()
     status = main("fpga", "", ["build", "--board", "ulx3s", *options, str(tmp_path)])
     out, err = capsys.readouterr()
     assert status == 1 and not out
@@ -85,7 +100,8 @@ def test_a_design_that_is_too_slow_fails(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(building, "flow_of", lambda _: _flow({"clocks": {"clk": clock}}))
     board = boards.find("ulx3s")
     with pytest.raises(BuildError, match=r"not met: clk reaches 24\.9 MHz of 25 MHz; see .*json"):
-        build(board, board.part(), parameters(board, SMALL), tmp_path)
+        params = parameters(board, SMALL, "pe-uart")
+        build(board, board.part(), params, tmp_path, "pe-uart")
     assert json.loads((tmp_path / "report.json").read_text())["clocks"]["clk"] == clock
 
 
@@ -99,10 +115,11 @@ def test_unwritable_folder_is_named(tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--board arty", "must be one of icebreaker, ultra96, ulx3s, not 'arty'"),
+        ("--board arty", "must be one of arty_a7, icebreaker, "),
+        ("--board ulx3s --unit pe", "board ulx3s has unit "),
         ("--board ulx3s --part 5F", "has part 85F, 45F, 25F, 12F, not '5F'"),
-        ("--board ultra96 --baud 9600", "unit pe-axi of board ultra96 has no baud"),
-        ("--board icebreaker --lanes 0", "lanes must be"),
+        ("--board ultra96 --unit pe-axi --baud 9600", "unit pe-axi of board ultra96 has no baud"),
+        ("--board icebreaker --unit pe-uart --lanes 0", "lanes must be"),
     ],
 )
 def test_bad_options_end_in_one_line(options: str, message: str, capsys, tmp_path: Path) -> None:
@@ -137,8 +154,10 @@ def test_clock_names_are_those_of_the_ports() -> None:
     fmax = {
         "$glbnet$clk$TRELLIS_IO_IN": {"achieved": 24.996, "constraint": 25.0},
         "aux$SB_IO_IN_$glb_clk": {"achieved": 50.0, "constraint": 12.0},
+        "por.slow": {"achieved": 9.0, "constraint": 8.0},
     }
     assert nextpnr.clocks_of({"fmax": fmax}) == {
         "clk": {"achieved_mhz": 25.0, "constraint_mhz": 25.0, "met": False},
         "aux": {"achieved_mhz": 50.0, "constraint_mhz": 12.0, "met": True},
+        "slow": {"achieved_mhz": 9.0, "constraint_mhz": 8.0, "met": True},
     }

@@ -73,13 +73,15 @@ def test_memory_that_is_no_device(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", discover())
 def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
-    defaults = {k: v for k, v in discover()[name].defaults.items() if k in PARAMETERS}
+    units = discover()[name].units
+    unit = "pe-uart" if "pe-uart" in units else "pe-axi"
+    defaults = {k: v for k, v in units[unit].items() if k in PARAMETERS}
     with golden_board(PEParams(**defaults).resolved) as (path, _):
         assert run("--port", path, "--board", name, "--timeout", "10", "--beats", "8") == 0
     # What is given wins, the usual value of an option too.
     with golden_board(PEParams(**{**defaults, "lanes": 1}).resolved) as (path, _):
         argv = ["--port", path, "--board", name, "--timeout", "10", "--lanes", "1"]
-        assert run(*argv, "--beats", "8") == 0
+        assert run(*argv, "--beats", "8", "--unit", unit) == 0
     capsys.readouterr()
 
 
@@ -89,6 +91,10 @@ def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
         (["--port", "/no/tty"], "port '/no/tty' cannot be opened: No such file or directory"),
         (["--port", "/no/tty", "--format", "e9m9"], "format 'e9m9' would have 19 bits"),
         (["--port", "/no/tty", "--board", "x"], "board must be one of"),
+        (
+            ["--port", "/no/tty", "--board", "kv260", "--unit", "pe"],
+            "unit of board kv260 must be pe-axi, a processing element, not 'pe'",
+        ),
         (["--port", "/no/tty", "--beats", "0"], "beats must be from 1 to 1000000, not 0"),
         (["--port", "/no/tty", "--seed", "-1"], "seed must not be negative, which -1 is"),
         (["--port", "/no/tty", "--core", "dot"], "core must be stream behind registers, not 'dot'"),

@@ -15,7 +15,7 @@ proc fail {message} { puts "ERROR: $message"; close $::log; exit 1 }
 
 foreach command {
     apply_bd_automation assign_bd_address close_bd_design connect_bd_intf_net connect_bd_net
-    create_bd_cell create_bd_design generate_target make_bd_intf_pins_external
+    create_bd_cell create_bd_design create_bd_port generate_target make_bd_intf_pins_external
     make_bd_pins_external open_run report_timing_summary report_utilization reset_runs
     save_bd_design validate_bd_design wait_on_run write_edif write_verilog
 } {
