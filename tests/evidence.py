@@ -152,7 +152,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "lut-table", "mpgemm")
+UNDERWAY = ("array", "mpgemm")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:
