@@ -152,7 +152,10 @@ def codes(operand: Operand, kind: str, shape: tuple[int, int], rng: np.random.Ge
 
 
 def faulty(source: Source, rng: np.random.Generator) -> Streams:
-    """Return jobs with each kind of error, alone and together, each before a good job."""
+    """Return jobs with each kind of error, alone and together, each before a good job.
+
+    Those that one bit of the descriptor makes wrong come one after the other.
+    """
     jobs = _Jobs(source, rng)
     rows, columns, step = source.tile
     shape = (rows + 1, columns + 1, min(2 * step + 1, source.max_k))
