@@ -37,6 +37,7 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
         {"dataflow": "ws", "format": "int4", "act": "int4", "rows": 2, "columns": 2, "depth": 4},
     ),
     ("mpgemm", {"engine": "lut", "bits": 1, "act": "int4", "rows": 1, "columns": 2, "group": 4}),
+    ("lut-table", {"act": "int4", "group": 4}),
 )
 
 

@@ -129,8 +129,9 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "oracle": (f"{_GOLDEN}/test_lut_table.py",),
         "simulation": ("tests/hw/mpgemm/test_lut_table.py",),
         "throughput": ("tests/hw/mpgemm/test_lut_table.py", "-k", "traffic"),
-        "parsers": _common("lut-table")["parsers"],
-        "formal": _common("lut-table")["formal"],
+        "largest_sum": ("tests/verilog/test_extremes.py", "-k", "test_lut_table_"),
+        "area": ("tests/fpga/test_unit_areas.py", "-k", "[lut-table]"),
+        **_common("lut-table"),
     },
     "array": {
         "oracle": (f"{_GOLDEN}/mpgemm/test_array.py", f"{_GOLDEN}/mpgemm/test_scaled.py"),
@@ -151,7 +152,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "lut-table", "mpgemm")
+UNDERWAY = ("array", "mpgemm")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

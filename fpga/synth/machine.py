@@ -157,6 +157,8 @@ class Copies:
         self._free = [v for bits in machine.inputs.values() for v in bits]
         self._free += machine.latches[:, 0].tolist()
         self._gates = machine.gates[:, 0].tolist()
+        first = self._gates[0] if self._gates else 0
+        self._in_a_row = self._gates == [*range(first, first + len(self._gates))] != []
         self._next = [(v, n >> 1, -(n & 1) & self._all) for v, n in machine.latches.tolist()]
         self._evaluate = _compiled(machine, self._free, faults)
 
@@ -187,6 +189,9 @@ class Copies:
         """Let the inputs through to the outputs."""
         state = self._state
         values = self._evaluate([state[v] for v in self._free], self._all)
+        if self._in_a_row:
+            state[self._gates[0] : self._gates[-1] + 1] = values
+            return
         for variable, value in zip(self._gates, values, strict=True):
             state[variable] = value
 

@@ -15,8 +15,9 @@ from sim.bench.streams import job_ends
 
 __all__ = ["UNDER_STALLS", "flat", "jobs"]
 
-#: Column of the stimulus with one row: how many of the jobs, the first ones, follow each other
-#: without a pause and under stalls; the others run alone only.
+#: Column of the stimulus with two rows: how many of the jobs, the first ones, follow each other
+#: without a pause and under stalls, while the others run alone only; and how many of the first ones
+#: never run alone.
 UNDER_STALLS = "jobs under stalls"
 
 
@@ -39,25 +40,26 @@ def jobs(
 ) -> Bits:
     """Jobs through every copy, under one pattern of stalls, after a reset in mid-traffic.
 
-    Without stalls all of them run one by one first. A good job must then take exactly the cycles
-    that the golden model gives, from its first offer to its last result.
+    Without stalls they run one by one first. A good job must then take exactly the cycles that the
+    golden model gives, from its first offer to its last result.
     """
     columns = {**vectors, **due}
     ends = {s["name"]: _ends(s["name"], columns) for s in manifest["streams"]}
-    number, together = len(ends["s_axis_job"]), int(vectors[UNDER_STALLS][0])
+    number, (together, never) = len(ends["s_axis_job"]), map(int, vectors[UNDER_STALLS])
     patience = PATIENCE + int(manifest["latency"] or 0)
     patience += int(manifest["contract"].get("tile_interval", 0))
     dead = np.zeros(copies.count, dtype=bool)
     for alone in (True, False) if pattern == "none" else (False,):
         sources, sinks = begin(copies, manifest, vectors, due)
         names = [s["name"] for way in ("in", "out") for s in manifest["streams"] if s["dir"] == way]
-        for job in range(number) if alone else [together - 1]:
+        for job in range(max(0, never - 1), number) if alone else [together - 1]:
             limits = [ends[name][job] for name in names]
             spent, failed = _settle(
                 copies, sources, sinks, limits, patience, pattern, rng, manifest, dead
             )
             dead |= failed
-            time = _time(manifest, vectors, due, ends, job) if alone else None
+            by_itself = alone and job >= never
+            time = _time(manifest, vectors, due, ends, job) if by_itself else None
             if time is not None:
                 dead |= spent != time
     return dead
@@ -83,8 +85,8 @@ def _time(
     sizes = {f.name: word >> f.offset & (1 << f.bits) - 1 for f in JOB}
     if model is None or int(due["m_axis_out_tuser"][ends["m_axis_out"][job] - 1]) & 15:
         return None
-    others = {name: sizes[name] for name in sizes if name not in ("m", "n", "k", "reserved")}
-    given = {name: value for name, value in others.items() if value}
+    given = {"bits": sizes["bits"]} if sizes["bits"] else {}
+    given |= {"flow": 1} if sizes["reserved"] else {}  # the job is a good one
     return int(model(manifest["parameters"], sizes["m"], sizes["n"], sizes["k"], **given))
 
 

@@ -75,7 +75,9 @@ def mutate(
     faults = sorted(every[index] for index in chosen)
     drive = _driver(manifest)
     alive: list[Fault | None] = [None, *faults]
-    for pattern in PATTERNS if manifest["clock"] else PATTERNS[:1]:
+    patterns = PATTERNS if manifest["clock"] else PATTERNS[:1]
+    # Jobs that run alone take the most cycles: the fewest copies are left for them.
+    for pattern in (*patterns[1:], patterns[0]) if takes_jobs(manifest) else patterns:
         dead = drive(Copies(machine, alive), manifest, vectors, due, pattern, rng)
         if dead[0]:
             raise ValueError(f"the bench condemns the healthy {manifest['unit']} ({pattern})")
@@ -101,9 +103,11 @@ def stimulus(
     if takes_jobs(manifest):
         packets = stimulus_of(golden, parameters, rng, max(1, beats // BEATS_OF_A_JOB))
         some, tile = golden.vectors(parameters, rng, 9), tile_of(manifest)
-        stalled = joined(packets, short_jobs(some, tile), broken_off(some, tile, 6))
-        every = joined(stalled, broken_off(some, tile, 10))
-        under_stalls = {UNDER_STALLS: [len(stalled["s_axis_job"]["tdata"])]}
+        short = short_jobs(some, tile)
+        stalled = joined(short, packets, broken_off(some, tile, 6))
+        every = joined(stalled, broken_off(some, tile, 12))
+        counts = [len(part["s_axis_job"]["tdata"]) for part in (stalled, short)]
+        under_stalls = {UNDER_STALLS: counts}
         return flat(every) | under_stalls, flat(golden.run(parameters, every))
     vectors = golden.vectors(parameters, rng, beats)
     return vectors, golden.run(parameters, vectors)

@@ -149,7 +149,8 @@ def broken_off(
         other = "m" if size == "n" else "n"
         for bit in range(3, _SIZES[size].bits):
             word = _descriptor(**{"m": 1, "n": 1, "k": 1, other: several, size: 1 << bit})
-            jobs.append((word, longest, 24 + (1 << bit if bit < most else 0)))
+            beats = (1 << bit) // max(1, tile[1] if size == "n" else 1)
+            jobs.append((word, longest, 24 + (beats if bit < most else 0)))
     return _packets(stimulus, jobs)
 
 
@@ -174,6 +175,14 @@ def short_jobs(
             few = [each[(len(jobs) + k * stride) % len(each)] for k in range(failing)]
             jobs += [(word, int(good[0]), 1) for word in few]
             jobs += [(words[k], int(k), 0) for k in np.roll(good, number)]
+    # Any number of tiles in front, then nothing but errors: one that waits behind a full core would
+    # keep these from the last place of a queue.
+    wrong = [(word, 1) for word in each[4:]] + [(each[0], 2)]
+    for tiles in range(10):
+        for turn in range(4):
+            jobs += [(each[(turn + k) % 4], int(good[0]), 1) for k in range(tiles)]
+            few_wrong = [wrong[(turn + tiles + k * (1 + turn)) % len(wrong)] for k in range(14)]
+            jobs += [(word, int(good[0]), length) for word, length in few_wrong]
     return _packets(stimulus, jobs)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The largest operands and the largest sums of the units around a PE: nothing overflows unseen."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,42 @@ def test_dequant_binary32_overflow(tmp_path: Path) -> None:
     expected = {"y": np.array(due, dtype=object)}
     report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", expected=expected)
     assert report.passed, (report.fault, report.mismatch)
+
+
+#: Least and greatest code of an activation, and their integers.
+CODES_OF_TABLES = {
+    "int8": ((0x80, 0x7F), (-128, 127)),
+    "uint4": ((0, 15), (0, 15)),
+    "e2m1": ((0xF, 0x7), (-12, 12)),
+}
+
+
+@pytest.mark.parametrize("kind", ["half", "full"])
+@pytest.mark.parametrize("act", CODES_OF_TABLES)
+def test_lut_table_largest_entries(act: str, kind: str, tmp_path: Path) -> None:
+    """All activations at one end, or the last one at the other: entries of every bit there is."""
+    unit, group, ((least, most), (low, high)) = discover()["lut-table"], 4, CODES_OF_TABLES[act]
+    text, manifest = emit(unit, unit.params(act=act, group=group, table_kind=kind))
+    rows = [[a] * (group - 1) + [b] for a in (least, most) for b in (least, most)]
+    values = [[low if code == least else high for code in row] for row in rows]
+    due = []
+    for row in values:
+        signs = itertools.product((-1, 1) if kind == "half" else (0, 1), repeat=group)
+        # The first factor belongs to the last activation; of a half table it is always 1.
+        due.append([
+            sum(f * v for f, v in zip(factors[::-1], row, strict=True))
+            for factors in signs
+            if kind == "full" or factors[0] == 1
+        ])  # fmt: skip
+    ends = [value for entries in due for value in entries]
+    ends += [-value for value in ends] if kind == "half" else []  # the engine negates them
+    needed = max((value if value >= 0 else ~value).bit_length() for value in ends) + 1
+    assert needed == manifest["contract"]["entry_bits"], "a narrower entry would do"
+    (tmp_path / "dut.v").write_text(text, encoding="utf-8")
+    beats, expected = {"act": np.array(rows)}, {"table": np.array(due)}
+    report = check(tmp_path / "dut.v", manifest, beats, tmp_path / "build", expected=expected)
+    assert report.passed, (report.fault, report.mismatch)
+    assert report.results == len(rows)
 
 
 #: Engines whose largest sums are driven in every run; the other kinds in deep ones.

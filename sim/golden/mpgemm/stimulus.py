@@ -152,7 +152,10 @@ def codes(operand: Operand, kind: str, shape: tuple[int, int], rng: np.random.Ge
 
 
 def faulty(source: Source, rng: np.random.Generator) -> Streams:
-    """Return jobs with each kind of error, alone and together, each before a good job."""
+    """Return jobs with each kind of error, alone and together, each before a good job.
+
+    Those that one bit of the descriptor makes wrong come one after the other.
+    """
     jobs = _Jobs(source, rng)
     rows, columns, step = source.tile
     shape = (rows + 1, columns + 1, min(2 * step + 1, source.max_k))
@@ -162,6 +165,9 @@ def faulty(source: Source, rng: np.random.Generator) -> Streams:
         act, wgt = jobs.packets(shape)
         jobs.add(word, act[: rng.integers(1, 4)], wgt[: rng.integers(1, 4)])
         jobs.good(small, ("finite", "finite"))
+    for word in _single_bits(source):
+        jobs.add(word, *(words[:1] for words in jobs.packets(small)))
+    jobs.good(small, ("finite", "finite"))
     lengths = [len(words) for words in jobs.packets(shape)]
     for act_length, wgt_length in _bad_lengths(*lengths):
         packets = []
@@ -190,6 +196,15 @@ def _bad_words(source: Source) -> list[int]:
     if source.max_k < 65535:
         found += [Job(1, 1, source.max_k + 1), Job(65535, 65535, 65535, 15, 4095)]
         found += [Job(0, 1, source.max_k + 1)]
+    return [job.word for job in found]
+
+
+def _single_bits(source: Source) -> list[int]:
+    """Descriptors that one bit makes wrong: of a mode, or of a K that is no less anywhere else."""
+    found = [Job(1, 1, 1, 0, 1 << bit) for bit in range(12)]
+    found += [Job(1, 1, 1, 1 << bit) for bit in range(4) if 1 << bit > source.planes]
+    clear = [bit for bit in range(16) if not source.max_k >> bit & 1]
+    found += [Job(1, 1, (source.max_k >> bit | 1) << bit) for bit in clear]
     return [job.word for job in found]
 
 

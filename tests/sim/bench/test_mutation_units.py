@@ -20,7 +20,13 @@ SAMPLE: dict[str, dict[str, Any]] = {
     "block-quantize": {"block": "olive4"},
     "requant": {"in_bits": 6, "mult_bits": 4, "out": "int3", "zero_point": True, "pipeline": 2},
     "dequant": {"acc_bits": 4, "scale": "ue4m3", "sum": "exact", "max_groups": 2},
+    "lut-table": {"act": "e2m1", "group": 2, "tables": 2, "pipeline": 1},
+    "array": {"dataflow": "broadcast", "format": "int2", "act": "int2", "rows": 2, "columns": 2},
+    "mpgemm": {"engine": "lut", "act": "int2", "bits": 2, "group": 2, "rows": 2, "columns": 2},
 }
+
+#: Thousands of cycles of all jobs.
+SLOW = ("array", "mpgemm")
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -31,7 +37,9 @@ def test_every_score_on_the_page(name: str) -> None:
     assert mine and min(float(scores[words].split()[0]) for words in mine) >= 100 * GOAL
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.deep] * (n in SLOW)) for n in SAMPLE]
+)
 def test_a_sample_of_today(name: str, tmp_path: Path) -> None:
     unit = discover()[name]
     text, manifest = emit(unit, unit.params(**SAMPLE[name]))
