@@ -125,7 +125,7 @@ def _scales(
         _unwanted(files, names)
         return None
     requant = _numbers(unit, sizes[1], files[3])
-    if requant and not array_names(unit.parameters)["scale"]:
+    if requant and unit.name != "pq" and not array_names(unit.parameters)["scale"]:
         _unwanted(files[:3], names[:3])
         return None, None, None, *requant
     if files[0] is None:
@@ -133,12 +133,13 @@ def _scales(
     p, (m, n, k) = array_names(unit.parameters), sizes
     first = parse_npy(files[0], read_bytes(files[0]), 3 if unit.name == "pq" else 2)
     if not p["scale"]:
-        _unwanted(files[1:], names[1:])
+        _unwanted(files[1:3], names[1:3])
         if unit.name == "codebook":
             return _shaped(files[0], first, (n, 1 << int(p["bits"])))
         width = int(p["subvector"])
         shape = -(-k // width), int(p["centroids"]), width
-        return codes_of(p["act"], _shaped(files[0], first, shape), codes, "centroids")
+        centroids = codes_of(p["act"], _shaped(files[0], first, shape), codes, "centroids")
+        return (centroids, *requant) if requant else centroids
     groups = -(-k // int(p["group"]))
     found: list[Any] = [codes_of(p["scale"], _shaped(files[0], first, (groups, n)), codes, "S")]
     wanted = (("zeros", "zero_point", n), ("act-scales", "act_scale", m))

@@ -94,7 +94,7 @@ class ArrayParams:
             )
         self._check_cell()
         self._check_group()
-        self._check_requant()
+        _ = self.epilogue
         if self.load is not None and (self.dataflow != "ws" or self.load not in LOADS):
             raise ValueError(
                 f"load must be {' or '.join(LOADS)} with dataflow ws and not be given with others, "
@@ -176,15 +176,6 @@ class ArrayParams:
                 f"not {self.cell.weight_format.name!r}"
             )
 
-    def _check_requant(self) -> None:
-        """Hold requantisation to what leaves row by row."""
-        if self.requant is not None and self.flow.batched:
-            raise ValueError(
-                f"requant must not be given with dataflow {self.dataflow}, but is "
-                f"{self.requant!r}; broadcast, cube, os and tree take it"
-            )
-        _ = self.epilogue
-
     def _wrong_cell(self, arch: str) -> str:
         return (
             f"arch must be one whose {self.flow.core} core takes plain codes with dataflow "
@@ -254,7 +245,7 @@ class ArrayParams:
         stays = self.columns * self.lanes * (act if self.swapped else weight)
         stays *= self.rows if self.loads_tiles else 1
         streams = self.rows * self.lanes * (weight if self.swapped else act)
-        return Shape(
+        shape = Shape(
             rows=1,
             columns=self.columns,
             depth=self.rows * self.lanes,
@@ -265,8 +256,11 @@ class ArrayParams:
             max_k=self.max_k,
             nan=self.cell.has_nan,
             act_lanes=(stays if self.swapped else streams) // act,
+            batched=not self.swapped,
+            swapped=self.swapped,
             **self._finite,
         )
+        return self.epilogue.framed(shape)
 
     @property
     def _finite(self) -> dict[str, Any]:

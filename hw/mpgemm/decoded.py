@@ -93,7 +93,7 @@ class Decoded(wiring.Component):
         if maker.shape.marked:
             beside["there"] = maker.shape.depth
         if maker.shape.scale_steps:
-            beside["scale"] = maker.shape.scale_bits
+            beside["scale"] = maker.shape.group_bits
         planes = {"low": 1, "high": 1} if maker.shape.beats > 1 else {}
         self._extras = [*beside, *planes]
         layout |= planes | beside

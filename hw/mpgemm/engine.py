@@ -93,25 +93,34 @@ class Engine(wiring.Component):
         m, core, scaling = Module(), self._core, self.scaling
         sequencer = Sequencer(self.shape)
         wiring.connect(m, sequencer.step, core.i)
-        if self.shape.scale_bits:
-            m.submodules.scale_slice = scale = RegisterSlice(axis(self.shape.scale_bits))
-            wiring.connect(m, wiring.flipped(self.s_axis_scale), scale.i)
-            wiring.connect(m, scale.o, sequencer.scale)
         rows = core.o
         if scaling is not None:
             rows = self._scaled(m, sequencer, scaling, rows)
-        if self.finish is not None:
-            m.submodules.finish = finish = self.finish
-            wiring.connect(m, rows, finish.row)
-            # A tile's last row is there this long after its last step, the next one's later.
-            scaled, rows_each = scaling.latency if scaling else 0, self.shape.rows
-            inside = 1 - (-(core.latency + scaled) // rows_each)
-            inside = min(inside, core.tiles_inside - (-scaled // rows_each))
-            word = {"word": sequencer.finish.payload}
-            queued(m, "finishes", inside, word, sequencer.finish, finish.tile)
-            rows = finish.o
+        rows = self._finished(m, sequencer, rows, self.shape.rows)
         framed(m, self, sequencer, core, rows)
         return m
+
+    def _finished(self, m: Module, sequencer: Any, rows: Any, apart: int) -> Any:
+        """Put ``finish`` behind the core and the scaling, where it is there; return its rows.
+
+        Its words are at least ``apart`` cycles apart, and needed until the next one.
+        """
+        core, finish = self._core, self.finish
+        if finish is None:
+            return rows
+        m.submodules.finish = finish
+        wiring.connect(m, rows, finish.row)
+        # A tile's last row is there this long after its last step, the next one's later.
+        scaled = self.scaling.latency if self.scaling else 0
+        inside = 1 - (-(core.latency + scaled) // apart)
+        inside = min(inside, core.tiles_inside - (-scaled // apart))
+        word = {"word": sequencer.finish.payload}
+        queued(m, "finishes", inside, word, sequencer.finish, finish.tile)
+        if self.shape.batched or self.shape.switched:
+            m.d.comb += finish.begins.eq(core.begins)
+        if self.shape.switched:
+            m.d.comb += finish.flow.eq(sequencer.flow)
+        return finish.o
 
     def _scaled(self, m: Module, sequencer: Sequencer, scaling: ScaleStage, rows: Any) -> Any:
         """Put ``scaling`` behind the core; return its rows."""
@@ -153,26 +162,31 @@ class StationaryEngine(Engine):
     sequencer : :class:`~hw.mpgemm.stationary_sequencer.StationarySequencer`
         Its docstring has the order of beats.
     core : :class:`~hw.mpgemm.stationary.Stationary`
+    finish : :class:`~hw.mpgemm.finish.FinishStage`, optional
+        Where rows are requantised.
 
     Members
     -------
-    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out
-        A beat of ``m_axis_out`` is one row of the result, ``columns`` of it.
+    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out[, s_axis_scale]
+        A beat of ``m_axis_out`` is one row of the result, ``columns`` of it; where the operands
+        are swapped, of its transpose. One of ``s_axis_scale`` is for a batch of rows or, where the
+        operands are swapped, for one.
 
     Timing
     ------
     One load and one feed per cycle.
     """
 
-    def __init__(self, shape: Shape, sequencer: Any, core: Any):
-        super().__init__(shape, core)
+    def __init__(self, shape: Shape, sequencer: Any, core: Any, finish: FinishStage | None = None):
+        super().__init__(shape, core, finish=finish)
         self._sequencer = sequencer
 
     def elaborate(self, platform: Any) -> Module:
         m, core, sequencer = Module(), self._core, self._sequencer
         wiring.connect(m, sequencer.load, core.load)
         wiring.connect(m, sequencer.feed, core.feed)
-        framed(m, self, sequencer, core, core.o)
+        apart = sequencer.array_rows if self.shape.batched else 1
+        framed(m, self, sequencer, core, self._finished(m, sequencer, core.o, apart))
         return m
 
 
@@ -184,10 +198,12 @@ class SwitchedEngine(Engine):
     shape : :class:`~hw.mpgemm.shape.Shape`
     sequencer : :class:`~hw.mpgemm.switched_sequencer.SwitchedSequencer`
     core : :class:`~hw.mpgemm.switched.Switched`
+    finish : :class:`~hw.mpgemm.finish.FinishStage`, optional
+        Where rows are requantised.
 
     Members
     -------
-    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out
+    s_axis_job, s_axis_act, s_axis_wgt, m_axis_out[, s_axis_scale]
         Those of the dataflow that a job asks for.
 
     Timing
@@ -195,8 +211,8 @@ class SwitchedEngine(Engine):
     Those of the dataflow that a job asks for, and ``flow_extra`` of the core.
     """
 
-    def __init__(self, shape: Shape, sequencer: Any, core: Any):
-        super().__init__(shape, core)
+    def __init__(self, shape: Shape, sequencer: Any, core: Any, finish: FinishStage | None = None):
+        super().__init__(shape, core, finish=finish)
         self._sequencer, self.flow_extra = sequencer, core.flow_extra
 
     def elaborate(self, platform: Any) -> Module:
@@ -204,7 +220,8 @@ class SwitchedEngine(Engine):
         wiring.connect(m, sequencer.step, core.i)
         wiring.connect(m, sequencer.load, core.load)
         wiring.connect(m, sequencer.feed, core.feed)
-        framed(m, self, sequencer, core, core.o)
+        rows = self._finished(m, sequencer, core.o, self.shape.rows)
+        framed(m, self, sequencer, core, rows)
         return m
 
 
@@ -246,6 +263,10 @@ def framed(m: Module, engine: Engine, sequencer: Any, core: Any, rows: Any) -> N
     wiring.connect(m, wiring.flipped(engine.s_axis_job), sequencer.job)
     wiring.connect(m, wiring.flipped(engine.s_axis_act), act.i)
     wiring.connect(m, wiring.flipped(engine.s_axis_wgt), wgt.i)
+    if shape.scale_bits:
+        m.submodules.scale_slice = scale = RegisterSlice(axis(shape.scale_bits))
+        wiring.connect(m, wiring.flipped(engine.s_axis_scale), scale.i)
+        wiring.connect(m, scale.o, sequencer.scale)
     wiring.connect(m, act.o, sequencer.act)
     wiring.connect(m, wgt.o, sequencer.wgt)
     wiring.connect(m, rows, writer.row)

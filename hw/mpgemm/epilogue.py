@@ -32,7 +32,7 @@ class Epilogue:
         if self.groups:
             shape = self.groups.framed(shape)
         if self.finish:
-            bits = shape.columns * self.finish.bits
+            bits = shape.numbered * self.finish.bits
             shape = dataclasses.replace(shape, scale_bits=shape.scale_bits + bits, finish_bits=bits)
         return shape
 
@@ -76,11 +76,14 @@ class Epilogue:
     def engine(self, shape: Shape, core: Any, row_sums: RowSums | None = None) -> Engine:
         """Return the engine around a core whose sums stay in place."""
         scaling = self.groups.stage(shape, row_sums) if self.groups else None
-        finish = None
-        if self.finish:
-            before = scaling.result if scaling else shape
-            finish = FinishStage(before, self.result(shape), self.finish)
+        finish = self.finish_stage(shape, scaling.result if scaling else shape)
         return Engine(shape, core, scaling, row_sums, finish)
+
+    def finish_stage(self, shape: Shape, before: Shape | None = None) -> FinishStage | None:
+        """Return the stage that requantises rows, whose sizes ``before`` has if not ``shape``."""
+        if self.finish is None:
+            return None
+        return FinishStage(before or shape, self.result(shape), self.finish)
 
 
 def epilogue_of(

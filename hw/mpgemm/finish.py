@@ -130,6 +130,8 @@ def finish_of(params: Any, sum_bits: int, mode: str | None, carry_chains: bool) 
 class FinishStage(wiring.Component):
     """Take the rows of tiles, and what each tile's columns are multiplied with.
 
+    Where rows come in batches, these may end early, so that the next one's first row ends them.
+
     Parameters
     ----------
     shape, result : :class:`~hw.mpgemm.shape.Shape`
@@ -139,8 +141,14 @@ class FinishStage(wiring.Component):
     Members
     -------
     row : ``In(row_signature(shape))``
-    tile : ``In(stream.Signature(columns * params.bits))``
-        For each ``rows`` rows: column 0's fields lowest.
+    tile : ``In(stream.Signature(shape.numbered * params.bits))``
+        For each ``rows`` rows, or batch of rows: column 0's fields lowest. Where a row is of one
+        column, its fields.
+    begins : ``In(1)``
+        The next row, offered from the next cycle on, is the first of a batch. Present where the
+        shape is batched or switched.
+    flow : ``In(1)``
+        Rows come in batches. Present where the shape is switched.
     o : ``Out(row_signature(result))``
 
     Timing
@@ -152,13 +160,16 @@ class FinishStage(wiring.Component):
 
     def __init__(self, shape: Shape, result: Shape, params: Finish):
         self.shape, self.result, self.params = shape, result, params
-        super().__init__(
-            {
-                "row": In(row_signature(shape)),
-                "tile": In(stream.Signature(unsigned(shape.columns * params.bits))),
-                "o": Out(row_signature(result)),
-            }
-        )
+        members = {
+            "row": In(row_signature(shape)),
+            "tile": In(stream.Signature(unsigned(shape.numbered * params.bits))),
+            "o": Out(row_signature(result)),
+        }
+        if shape.batched or shape.switched:
+            members["begins"] = In(1)
+        if shape.switched:
+            members["flow"] = In(1)
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
@@ -169,7 +180,7 @@ class FinishStage(wiring.Component):
         ends = wire(m, number == shape.rows - 1, "ends")
         m.d.comb += [
             self.row.ready.eq(moving & self.tile.valid),
-            self.tile.ready.eq(moving & self.row.valid & ends),
+            self.tile.ready.eq(self._ends(m, moving & self.row.valid & ends)),
         ]
         with m.If(taken):
             m.d.sync += number.eq(Mux(ends, 0, number + 1))
@@ -177,7 +188,7 @@ class FinishStage(wiring.Component):
             m.d.sync += self.o.valid.eq(both)
         results: list[Value] = []
         for c in range(shape.columns):
-            word = self.tile.payload.word_select(c, self.params.bits)
+            word = self.tile.payload.word_select(c % shape.numbered, self.params.bits)
             results.append(self._column(m, c, taken, self.row.payload.acc[c].as_signed(), word))
         m.d.comb += Value.cast(self.o.payload.acc).eq(Cat(*results))
         if shape.nan:
@@ -186,6 +197,22 @@ class FinishStage(wiring.Component):
                 m.d.sync += nan.eq(self.row.payload.nan)
             m.d.comb += self.o.payload.nan.eq(nan)
         return m
+
+    def _ends(self, m: Module, tile_ends: Value) -> Value:
+        """Return whether what came for a tile or a batch is not needed any more."""
+        shape = self.shape
+        if not shape.batched and not shape.switched:
+            return tile_ends
+        used = Signal()  # what is there belongs to a batch that has begun
+        batch_ends = wire(m, used & self.begins, "batch_ends")
+        with m.If(self.begins):
+            m.d.sync += used.eq(1)
+        if not shape.switched:
+            return batch_ends
+        # Nothing is on its way when the dataflow changes.
+        with m.If(~self.flow):
+            m.d.sync += used.eq(0)
+        return Mux(self.flow, batch_ends, tile_ends | used)
 
     def _column(self, m: Module, number: int, taken: Value, acc: Value, word: Value) -> Value:
         """Return what a column's sum becomes."""

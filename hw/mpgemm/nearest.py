@@ -275,7 +275,7 @@ class NearestRows(DecodedRows):
     def __init__(self, near: NearestShape, shape: Shape):
         super().__init__(shape, near.pipeline + 1)
         self.near, self.weights_stage = near, 0
-        self.decoded_bits = shape.wgt_bits + shape.scale_bits
+        self.decoded_bits = shape.wgt_bits + shape.group_bits
 
     def new_row(self) -> NearestRow:
         """Return a new row."""

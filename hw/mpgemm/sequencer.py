@@ -76,7 +76,8 @@ class Sequencer(wiring.Component):
     group : ``Out(group_signature(shape))``
         The same, for the rows that belong to it. Present where groups have scales.
     finish : ``Out(stream.Signature(finish_bits))``
-        What lies above the scales, for the rows of a tile. Present where tiles are requantised.
+        What lies above the scales with the last step of a tile, for its rows. Present where tiles
+        are requantised.
     tile : ``Out(tile_signature(shape))``
         With the last step of a tile, or of a group that leaves unscaled, and once for a job that
         fails.
@@ -100,7 +101,7 @@ class Sequencer(wiring.Component):
         if shape.marked:
             step["there"] = shape.depth
         if shape.core_scaled:
-            step["scale"] = shape.scale_bits
+            step["scale"] = shape.group_bits
         if shape.books:
             step["load"] = 1
         members = {
@@ -179,7 +180,7 @@ class Sequencer(wiring.Component):
             there = [left_k > lane for lane in range(shape.depth)]
             m.d.comb += step.payload.there.eq(Cat(*there))
         if shape.core_scaled:
-            m.d.comb += step.payload.scale.eq(self.scale.payload.tdata)
+            m.d.comb += step.payload.scale.eq(self.scale.payload.tdata[: shape.group_bits])
         if shape.books:
             m.d.comb += step.payload.load.eq(loads)
         room = ~tells | tile.ready

@@ -37,6 +37,8 @@ class Shape:
     sparse: SparseWeights | None = None  #: How weights are stored, if not all of them are.
     finish_bits: int = 0  #: Bits above them for what requantises a tile, part of ``scale_bits``.
     unsigned: bool = False  #: Whether what leaves is unsigned.
+    batched: bool = False  #: Whether rows are tiles, of which a batch is requantised alike.
+    swapped: bool = False  #: Whether a row is a part of one column of the result.
 
     @property
     def act_bits(self) -> int:
@@ -68,6 +70,11 @@ class Shape:
     def group_bits(self) -> int:
         """Bits of the scales of a group alone."""
         return self.scale_bits - self.finish_bits
+
+    @property
+    def numbered(self) -> int:
+        """Columns of the result that a beat has what requantises them for."""
+        return 1 if self.swapped else self.columns
 
     @property
     def beats(self) -> int:

@@ -124,6 +124,8 @@ class Stationary(wiring.Component):
         As of :class:`~hw.mpgemm.stationary_sequencer.StationarySequencer`.
     o : ``Out(row_signature(params.shape))``
         A row of results for each feed of the last tile of K.
+    begins : ``Out(1)``
+        The next row is the first of a batch, and offered from the next cycle on.
 
     Timing
     ------
@@ -141,6 +143,7 @@ class Stationary(wiring.Component):
                 "load": In(members["load"].signature),
                 "feed": In(members["feed"].signature),
                 "o": Out(row_signature(params.shape)),
+                "begins": Out(1),
             }
         )
 
@@ -174,7 +177,8 @@ class Stationary(wiring.Component):
             with m.If(moving):
                 m.d.sync += held.eq(flags)
             flags = held
-        valid, _, _, last = flags
+        valid, start, _, last = flags
+        m.d.comb += self.begins.eq(moving & valid & start & last)
         totals = totals_of(m, params, moving, level, flags)
         out = Signal(len(totals), reset_less=True)
         with m.If(moving):

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,6 +42,11 @@ class StationarySequencer(wiring.Component):
     feed : ``Out(stream.Signature({data, bank, start, first, last}))``
         A row for the operand in ``bank``. ``start`` begins a tile; ``first`` and ``last`` mark the
         first and the last tile of K.
+    scale : ``In(axis(...))``
+        What requantises a batch: one beat with the first row of its last tile of K. Where operands
+        are swapped, one with each of these rows. Present where rows are requantised.
+    finish : ``Out(stream.Signature(finish_bits))``
+        The same. Present where rows are requantised.
     tile : ``Out(tile_signature(shape))``
         For each row of results, and once for a job that fails.
 
@@ -57,16 +62,18 @@ class StationarySequencer(wiring.Component):
             stays, streams = streams, stays
         load: dict[str, Any] = {"data": unsigned(stays), "row": range(array_rows), "bank": 1}
         feed: dict[str, Any] = {"data": unsigned(streams), "bank": 1, "start": 1, "first": 1}
-        super().__init__(
-            {
-                "job": In(axis(JOB_BITS, last=False)),
-                "act": In(axis(shape.act_bits)),
-                "wgt": In(axis(shape.wgt_bits)),
-                "load": Out(stream.Signature(data.StructLayout(load))),
-                "feed": Out(stream.Signature(data.StructLayout({**feed, "last": 1}))),
-                "tile": Out(tile_signature(shape)),
-            }
-        )
+        members = {
+            "job": In(axis(JOB_BITS, last=False)),
+            "act": In(axis(shape.act_bits)),
+            "wgt": In(axis(shape.wgt_bits)),
+            "load": Out(stream.Signature(data.StructLayout(load))),
+            "feed": Out(stream.Signature(data.StructLayout({**feed, "last": 1}))),
+            "tile": Out(tile_signature(shape)),
+        }
+        if shape.finish_bits:
+            members["scale"] = In(axis(shape.scale_bits))
+            members["finish"] = Out(stream.Signature(unsigned(shape.finish_bits)))
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m, shape = Module(), self.shape
@@ -92,9 +99,29 @@ class StationarySequencer(wiring.Component):
         starts = wire(m, ~row.any(), "starts")
         row_ends = wire(m, row + 1 == feeds.rows(m), "row_ends")
         closes_feed = wire(m, row_ends & feeds.closes_job, "closes_feed")
-        feed_fault = wire(m, streams.payload.tlast != closes_feed, "feed_fault")
-        usable = wire(m, running & streams.valid & (ready | ~starts), "usable")
-        can_feed = wire(m, usable & ~feed_fault & (~feeds.closes_k | tile.ready), "can_feed")
+        feed_fault: Value = streams.payload.tlast != closes_feed
+        fault_code: Value = Mux(streams.payload.tlast, feed_codes[0], feed_codes[1])
+        here: Value = streams.valid
+        room: Value = ~feeds.closes_k | tile.ready
+        others: list[tuple[Any, Signal]] = [(stays, ended_load), (streams, ended_feed)]
+        if shape.finish_bits:
+            ended_scale = Signal(name="ended_scale")
+            others.append((self.scale, ended_scale))
+            with_row = Const(1, 1) if self.swapped else starts
+            numbered = wire(m, feeds.closes_k & with_row, "numbered")
+            closes_scale = closes_feed if self.swapped else feeds.closes_job
+            ends = self.scale.payload.tlast
+            scale_fault = wire(m, numbered & (ends != closes_scale), "scale_fault")
+            scale_codes = [error_code(f"scales end {when}") for when in ("early", "late")]
+            scale_code = Mux(ends, scale_codes[0], scale_codes[1])
+            stream_fault = wire(m, feed_fault, "stream_fault")
+            fault_code = Mux(stream_fault, fault_code, scale_code)
+            feed_fault = stream_fault | scale_fault
+            here = here & (self.scale.valid | ~numbered)
+            room = room & (self.finish.ready | ~numbered)
+        feed_fault = wire(m, feed_fault, "feed_fault")
+        usable = wire(m, running & here & (ready | ~starts), "usable")
+        can_feed = wire(m, usable & ~feed_fault & room, "can_feed")
         fed = wire(m, can_feed & feed.ready, "fed")
 
         beat_ends = wire(m, beat == self.array_rows - 1, "beat_ends")
@@ -144,7 +171,7 @@ class StationarySequencer(wiring.Component):
                 broken.eq(1),
                 load_code.eq(Mux(stays.payload.tlast, load_codes[0], load_codes[1])),
             ]
-        for source, ended in ((stays, ended_load), (streams, ended_feed)):
+        for source, ended in others:
             with m.If(source.valid & source.ready & source.payload.tlast):
                 m.d.sync += ended.eq(1)
 
@@ -159,7 +186,8 @@ class StationarySequencer(wiring.Component):
                     sizes["s"].eq(job[stay_size]),
                     sizes["k"].eq(job["k"]),
                     code.eq(wrong),
-                    *(flag.eq(0) for flag in (ended_load, ended_feed, broken, ready, load_all)),
+                    *(flag.eq(0) for flag in (broken, ready, load_all)),
+                    *(ended.eq(0) for _, ended in others),
                     *(counter.eq(0) for counter in (beat, row)),
                     *(bank.eq(0) for bank in (bank_load, bank_feed)),
                 ]
@@ -171,23 +199,34 @@ class StationarySequencer(wiring.Component):
                     with m.Else():
                         m.next = "RUN"
             with m.State("RUN"):
+                taken = wire(m, fed | usable & feed_fault, "taken")
+                # What goes beside a feed goes with it: none of them waits for another's ready.
+                beside = wire(m, usable & ~feed_fault & feed.ready, "beside")
+                tells: Value = beside & feeds.closes_k
+                if shape.finish_bits:
+                    tells = tells & (self.finish.ready | ~numbered)
+                    m.d.comb += [
+                        self.scale.ready.eq(taken & numbered),
+                        self.finish.valid.eq(beside & numbered & tile.ready),
+                        self.finish.payload.eq(self.scale.payload.tdata[: shape.finish_bits]),
+                    ]
                 m.d.comb += [
                     running.eq(1),
-                    streams.ready.eq(fed | usable & feed_fault),
+                    streams.ready.eq(taken),
                     stays.ready.eq(loaded | may_load & load_fault),
-                    tile.valid.eq(usable & ~feed_fault & feeds.closes_k & feed.ready),
+                    tile.valid.eq(tells),
                 ]
                 with m.If(fed & closes_feed):
                     m.next = "IDLE"
                 with m.Elif(usable & feed_fault):
-                    m.d.sync += code.eq(Mux(streams.payload.tlast, feed_codes[0], feed_codes[1]))
+                    m.d.sync += code.eq(fault_code)
                     m.next = "DROP"
                 with m.Elif(starts & broken & ~ready):
                     m.d.sync += code.eq(load_code)
                     m.next = "DROP"
             with m.State("DROP"):
-                m.d.comb += [stays.ready.eq(~ended_load), streams.ready.eq(~ended_feed)]
-                with m.If(ended_load & ended_feed):
+                m.d.comb += [source.ready.eq(~ended) for source, ended in others]
+                with m.If(Cat(ended for _, ended in others).all()):
                     m.d.comb += [tile.valid.eq(1), tile.payload.error.eq(code)]
                     with m.If(tile.ready):
                         m.next = "IDLE"

@@ -187,6 +187,8 @@ class Switched(wiring.Component):
     load, feed
         As of :class:`~hw.mpgemm.stationary.Stationary`.
     o : ``Out(row_signature(params.shape))``
+    begins : ``Out(1)``
+        As of :class:`~hw.mpgemm.stationary.Stationary`.
 
     Timing
     ------
@@ -210,6 +212,7 @@ class Switched(wiring.Component):
                 "load": In(members["load"].signature),
                 "feed": In(members["feed"].signature),
                 "o": Out(row_signature(params.shape)),
+                "begins": Out(1),
             }
         )
 
@@ -288,6 +291,7 @@ class Switched(wiring.Component):
                 m.d.sync += held.eq(flags)
             flags = held
         valid, start, first, last = flags
+        m.d.comb += self.begins.eq(moving & valid & start & last)
         alone = Cat(valid, start, first | ~self.flow, last)
         totals = totals_of(m, params, moving, level, wire(m, alone, "flags_out"))
         out = Signal(len(totals), reset_less=True)

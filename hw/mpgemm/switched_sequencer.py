@@ -31,7 +31,7 @@ class SwitchedSequencer(wiring.Component):
 
     Members
     -------
-    job, act, wgt, tile
+    job, act, wgt, tile[, scale, finish]
         As of :class:`~hw.mpgemm.sequencer.Sequencer`.
     step
         Its steps, of jobs whose sums stay.
@@ -51,8 +51,10 @@ class SwitchedSequencer(wiring.Component):
         self._steps = Sequencer(shape)
         self._rows = StationarySequencer(row_shape, array_rows, batch, False)
         theirs = self._rows.signature.members
+        names = ("scale", "finish") if shape.finish_bits else ()
         super().__init__(
             {
+                **{name: theirs[name] for name in names},
                 "job": In(axis(JOB_BITS, last=False)),
                 "act": In(axis(shape.act_bits)),
                 "wgt": In(axis(shape.wgt_bits)),
@@ -85,7 +87,7 @@ class SwitchedSequencer(wiring.Component):
                 part.tile.ready.eq(self.tile.ready),
             ]
         # A sequencer without a job takes nothing and offers nothing.
-        for name in ("act", "wgt"):
+        for name in ("act", "wgt", *(["scale"] if "scale" in self.signature.members else [])):
             ours, one, other = (getattr(part, name) for part in (self, steps, rows))
             m.d.comb += [ours.ready.eq(one.ready | other.ready)]
             for theirs in (one, other):
@@ -96,6 +98,14 @@ class SwitchedSequencer(wiring.Component):
                 ours.valid.eq(theirs.valid & goes),
                 ours.payload.eq(theirs.payload),
                 theirs.ready.eq(ours.ready & goes),
+            ]
+        if "finish" in self.signature.members:
+            word = self.scale.payload.tdata[: len(self.finish.payload)]
+            m.d.comb += [
+                self.finish.valid.eq(steps.finish.valid | rows.finish.valid),
+                self.finish.payload.eq(word),
+                steps.finish.ready.eq(self.finish.ready),
+                rows.finish.ready.eq(self.finish.ready),
             ]
         m.d.comb += self.tile.valid.eq(steps.tile.valid | rows.tile.valid)
         for name in ("rows", "columns", "last", "error"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from gen.emit import emit
 from gen.unit import discover
@@ -17,11 +17,25 @@ from hw.mpgemm.engine import Engine
 from hw.mpgemm.finish import FinishStage
 from hw.mpgemm.scaling import RowSums
 from hw.mpgemm.sequencer import Sequencer
+from hw.spec.gemm import error_code
 from sim.bench import streams
 from sim.bench.check import Pass, Report, golden_of
 
 _ENGINE = {"rows": 2, "columns": 1, "max_k": 12, "act": "int4"}
 _ARRAY = {"rows": 2, "columns": 1, "max_k": 12, "act": "int3", "format": "int3", "mult_bits": 5}
+
+_STAYS = {**_ARRAY, "columns": 2, "max_k": 5, "depth": 2, "requant": "rhu"}
+_NEAREST = {
+    **_ENGINE,
+    "engine": "pq",
+    "max_k": 7,
+    "subvector": 2,
+    "centroids": 3,
+    "act": "int3",
+    "entry_bits": 3,
+    "requant": "rhu",
+    "mult_bits": 4,
+}
 
 #: Each engine with scales of its own; each scheme, field and dataflow of requantisation.
 CASES: dict[str, dict[str, Any]] = {
@@ -41,6 +55,10 @@ CASES: dict[str, dict[str, Any]] = {
             "requant": "rhu"},
     "scales": {**_ARRAY, "dataflow": "broadcast", "group": 2, "max_k": 5, "scale": "int8",
                "zero_point": True, "requant": "rhu", "requant_out": "int4"},
+    "ws": {**_STAYS, "dataflow": "ws", "depth": 3, "bias": True},
+    "is": {**_STAYS, "dataflow": "is", "out_zero_point": True},
+    "os-ws": {**_STAYS, "dataflow": "os-ws", "rows": 1},
+    "pq": {**_NEAREST, "columns": 2, "rows": 1},
 }  # fmt: skip
 
 #: Slower ones.
@@ -64,6 +82,17 @@ DEEP: dict[str, dict[str, Any]] = {
                        "bias": True},
     "buckets-requant": {**_ENGINE, "engine": "codebook", "book": "codebook:-3,0,1,5", "lanes": 2,
                         "products": "buckets", "requant": "rhu", "columns": 2},
+    "ws-tile": {**_STAYS, "dataflow": "ws", "load": "tile", "rows": 3, "depth": 1, "bias": True,
+                "requant": "rne", "out_zero_point": True, "requant_out": "uint4"},
+    "ws-wide": {**_STAYS, "dataflow": "ws", "columns": 5, "requant": "rbe"},
+    "is-wide": {**_STAYS, "dataflow": "is", "rows": 1, "columns": 6, "format": "e4m3", "max_k": 3,
+                "requant": "rha", "bias": True},
+    "os-ws-wide": {**_STAYS, "dataflow": "os-ws", "rows": 1, "columns": 3, "depth": 1,
+                   "skew": "addr", "requant": "floor"},
+    "os-ws-tall": {**_STAYS, "dataflow": "os-ws", "rows": 3, "depth": 4, "requant": "rne"},
+    "pq-pipeline": {**_NEAREST, "rows": 2, "columns": 3, "pipeline": 1, "distance": "l2",
+                    "requant": "tflite", "mult_bits": 32, "bias": True, "out_zero_point": True,
+                    "requant_out": "uint8"},
 }  # fmt: skip
 
 PASSES = [Pass("none", "none"), Pass("random", "bursty")]
@@ -170,6 +199,33 @@ def _one_for_all(
     return _column(self, m, number, taken, acc, first)
 
 
+def _each_row(self: FinishStage, m: Module, tile_ends: Value) -> Value:
+    return tile_ends
+
+
+def _first_for_all(self: FinishStage, m: Module, tile_ends: Value) -> Value:
+    return Const(0, 1)
+
+
+_ends = FinishStage._ends
+
+
+def _kept(self: FinishStage, m: Module, tile_ends: Value) -> Value:
+    """What is left of the last batch stays when sums stay again."""
+    _ends(self, m, tile_ends)
+    batch_ends = Signal()
+    used = Signal()
+    m.d.comb += batch_ends.eq(used & self.begins)
+    with m.If(self.begins):
+        m.d.sync += used.eq(1)
+    return Mux(self.flow, batch_ends, tile_ends)
+
+
+def _other_end(name: str) -> int:
+    swapped = {"scales end early": "scales end late", "scales end late": "scales end early"}
+    return error_code(swapped.get(name, name))
+
+
 #: What is broken, and a case that shows it.
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "sums of activations of serial planes": ("hw.mpgemm.engine.Engine._summed", _every_beat,
@@ -178,6 +234,13 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "zero point": ("hw.mpgemm.finish.FinishStage._column", _no_zero, "broadcast"),
     "columns": ("hw.mpgemm.finish.FinishStage._column", _one_for_all, "add-requant"),
     "scales below": ("hw.mpgemm.shape.Shape.group_bits", 8, "scales"),
+    "rows of a batch": ("hw.mpgemm.finish.FinishStage._ends", _each_row, "ws"),
+    "next batch": ("hw.mpgemm.finish.FinishStage._ends", _first_for_all, "ws"),
+    "bias of a batch": ("hw.mpgemm.finish.FinishStage._column", _no_bias, "ws"),
+    "end of scales": ("hw.mpgemm.stationary_sequencer.error_code", _other_end, "is"),
+    "zero point of a column": ("hw.mpgemm.finish.FinishStage._column", _no_zero, "is"),
+    "change of dataflow": ("hw.mpgemm.finish.FinishStage._ends", _kept, "os-ws"),
+    "columns of pq": ("hw.mpgemm.finish.FinishStage._column", _one_for_all, "pq"),
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ def _check(params: ArrayParams) -> None:
 
 def _build(params: ArrayParams) -> StationaryEngine:
     sequencer = StationarySequencer(params.shape, params.rows, params.batch, params.swapped)
-    return StationaryEngine(params.shape, sequencer, Stationary(params, sequencer))
+    finish = params.epilogue.finish_stage(params.shape)
+    return StationaryEngine(params.shape, sequencer, Stationary(params, sequencer), finish)
 
 
 DATAFLOW = Dataflow(

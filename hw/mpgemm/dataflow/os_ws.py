@@ -14,7 +14,8 @@ def _check(params: ArrayParams) -> None:
 
 def _build(params: ArrayParams) -> SwitchedEngine:
     sequencer = SwitchedSequencer(params.shape, params.row_shape, params.rows, params.batch)
-    return SwitchedEngine(params.shape, sequencer, Switched(params, sequencer))
+    finish = params.epilogue.finish_stage(params.shape)
+    return SwitchedEngine(params.shape, sequencer, Switched(params, sequencer), finish)
 
 
 DATAFLOW = Dataflow(

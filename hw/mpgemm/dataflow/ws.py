@@ -15,7 +15,8 @@ def _check(params: ArrayParams) -> None:
 def _build(params: ArrayParams) -> StationaryEngine:
     beats = 1 if params.loads_tiles else params.rows
     sequencer = StationarySequencer(params.shape, beats, params.batch, params.swapped)
-    return StationaryEngine(params.shape, sequencer, Stationary(params, sequencer))
+    finish = params.epilogue.finish_stage(params.shape)
+    return StationaryEngine(params.shape, sequencer, Stationary(params, sequencer), finish)
 
 
 DATAFLOW = Dataflow(

@@ -15,10 +15,14 @@ the activations' format.
 
 **Result.** The sum, over subspaces, of the entries of the nearest centroids, exact. Of centroids
 that are equally near the first one counts. Elements beyond K are equal.
+
+**Requantisation.** What requantises the columns of a tile lies above the centroids, of which beats
+the tile's last one counts.
 """
 
 from typing import Any
 
+from hw.mpgemm import finish
 from hw.mpgemm.decoded import Decoded
 from hw.mpgemm.engine import Engine
 from hw.mpgemm.engines import EngineKind
@@ -41,6 +45,7 @@ def _check(params: MpGemmParams) -> None:
     within("pipeline", params.pipeline, 0, 1)
     if params.option("distance") not in ("l1", "l2"):
         raise ValueError(f"distance must be l1 or l2, not {params.option('distance')!r}")
+    _ = params.epilogue
 
 
 def _near(params: MpGemmParams) -> NearestShape:
@@ -59,7 +64,7 @@ def _near(params: MpGemmParams) -> NearestShape:
 
 def _frame(params: MpGemmParams) -> Shape:
     near = _near(params)
-    return Shape(
+    shape = Shape(
         rows=params.rows,
         columns=params.columns,
         depth=near.subvector,
@@ -72,6 +77,11 @@ def _frame(params: MpGemmParams) -> Shape:
         scale_steps=True,
         marked=True,
     )
+    return params.epilogue.framed(shape)
+
+
+def _build(params: MpGemmParams) -> Engine:
+    return params.engine_of(Decoded(NearestRows(_near(params), params.shape)))
 
 
 def _weights(params: MpGemmParams) -> dict[str, Any]:
@@ -86,13 +96,14 @@ ENGINE = EngineKind(
     cycles="ceil(K / subvector) cycles a tile, at least `rows`",
     when="For layers trained with product quantisation; it is exact to that model only.",
     golden="sim.golden.mpgemm.pq",
-    options={"subvector": 4, "centroids": 8, "distance": "l1", "entry_bits": 8},
+    options={"subvector": 4, "centroids": 8, "distance": "l1", "entry_bits": 8,
+             **finish.OPTIONS},
     check=_check,
     max_product=lambda params: 1 << params.option("entry_bits") - 1,
     longest=lambda params: -(-params.max_k // params.option("subvector")),
     shape=_frame,
     weights=_weights,
-    build=lambda params: Engine(params.shape, Decoded(NearestRows(_near(params), params.shape))),
+    build=_build,
     cases=(
         {"act": "int2", "subvector": 2, "centroids": 2, "entry_bits": 2, "rows": 1, "columns": 2,
          "max_k": 3},

@@ -19,20 +19,23 @@ from numpy.typing import ArrayLike, NDArray
 from hw.spec.formats import parse
 from sim.golden.mpgemm import sparse
 from sim.golden.mpgemm.cycles import cycles
-from sim.golden.mpgemm.draws import alternated, drawn
+from sim.golden.mpgemm.draws import alternated, drawn, joined, split
+from sim.golden.mpgemm.epilogue import result_bits
 from sim.golden.mpgemm.frame import Padding, pack_act, pack_wgt, unpack_out
 from sim.golden.mpgemm.in_place import (
     in_place_engine,
+    scale_faults,
     tile_of,
     with_scale_faults,
     with_scales,
 )
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
 from sim.golden.mpgemm.products import Fields, Part, Products
-from sim.golden.mpgemm.scale_beats import pack_scales
+from sim.golden.mpgemm.scale_beats import array_names, pack_scales, takes_scales, unpack_requant
 from sim.golden.mpgemm.stationary import (
     pack_moving,
     pack_still,
+    requantised_rows,
     stationary_schedule,
     stationary_tiles,
 )
@@ -84,7 +87,10 @@ def faulty(parameters: Mapping[str, Any], rng: np.random.Generator) -> Streams:
         streams = sparse.with_other_bits(parameters, streams)
     if parameters["dataflow"] == "os-ws":
         streams = with_other_words(streams)
-    return with_scale_faults(parameters, streams, sources[-1], rng)
+    streams = with_scale_faults(parameters, streams, sources[-1], rng)
+    if parameters["dataflow"] == "os-ws" and "s_axis_scale" in streams:
+        streams = joined([*split(streams), *scale_faults(parameters, sources[0], rng)])
+    return streams
 
 
 def engine(parameters: Mapping[str, Any]) -> Engine:
@@ -106,21 +112,30 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
             return stationary_schedule(parameters, ("act", "wgt"), (job.m, job.n, job.k))
         return stationary_schedule(parameters, ("wgt", "act"), (job.n, job.m, job.k))
 
+    p = array_names(parameters)
+    requant = p.get("requant")
+
     def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
-        if flow == "ws":
-            both, sizes = (words["act"], words["wgt"]), (job.m, job.n, job.k)
-            return stationary_tiles(parameters, (act, weight), sizes, both, count)
-        both, sizes = (words["wgt"], words["act"]), (job.n, job.m, job.k)
-        return stationary_tiles(parameters, (weight, act), sizes, both, count)
+        both, sizes, kinds = ("act", "wgt"), (job.m, job.n, job.k), (act, weight)
+        if flow == "is":
+            both, sizes, kinds = ("wgt", "act"), (job.n, job.m, job.k), (weight, act)
+        own = words[both[0]], words[both[1]]
+        found = stationary_tiles(parameters, kinds, sizes, own, count)
+        if not requant:
+            return found
+        given = unpack_requant(p, words["scale"])
+        return requantised_rows(p, given, sizes[:2], found)
 
     return Engine(
         max_k=int(parameters["max_k"]),
         planes=PLANES,
         columns=int(parameters["columns"]),
-        acc_bits=int(parameters["acc_bits"]),
+        acc_bits=result_bits(p) if requant else int(parameters["acc_bits"]),
         schedule=schedule,
         tiles=tiles,
         has_nan=weight.nonfinite or act.nonfinite,
+        signed=not (requant and p["requant_out"].startswith("u")),
+        streams=("act", "wgt", "scale") if takes_scales(p) else ("act", "wgt"),
     )
 
 

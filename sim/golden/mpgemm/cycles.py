@@ -75,7 +75,7 @@ def cycles(
         heights = [depth] * (full * tiles) + [rest] * (tiles if rest else 0)
         load = load_beats(parameters)
         busy = sum(max(height, load) for height in heights[:-1])
-        return load + busy + heights[-1] + rows + columns - 1 + fill
+        return load + busy + heights[-1] + rows + columns - 1 + fill + tail(parameters)
     tiles = -(-m // rows) * -(-n // columns)
     shown = (m - 1) % rows + 1
     # The rows of a tile leave from a copy of the sums, or along the wave.

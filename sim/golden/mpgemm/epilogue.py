@@ -4,7 +4,9 @@
 With ``requant``, a scheme of :mod:`sim.golden.requant`, every column of a tile has a field of its
 own in the tile's last beat of ``s_axis_scale``, above the scales if there are such. From its lowest
 bit on it holds the multiplier, the shift, then with ``bias`` what is added to the sum, or what
-scheme ``rbe`` adds to the product, and with ``out_zero_point`` the zero point.
+scheme ``rbe`` adds to the product, and with ``out_zero_point`` the zero point. Which beats arrays
+take in which an operand stays is in :mod:`sim.golden.mpgemm.stationary`; engine ``pq`` has the
+fields above the centroids.
 """
 
 from collections.abc import Callable, Mapping

@@ -33,7 +33,14 @@ from sim.golden.mpgemm.scaled import (
 )
 from sim.golden.mpgemm.stimulus import Source, Streams
 
-__all__ = ["cycles_in_place", "in_place_engine", "tile_of", "with_scale_faults", "with_scales"]
+__all__ = [
+    "cycles_in_place",
+    "in_place_engine",
+    "scale_faults",
+    "tile_of",
+    "with_scale_faults",
+    "with_scales",
+]
 
 
 def in_place_engine(parameters: Mapping[str, Any], products: Products, planes: int = 0) -> Engine:
@@ -94,14 +101,19 @@ def with_scale_faults(
 
     ``source`` is what the further jobs are made of, and their ``bits``.
     """
-    p = array_names(parameters)
-    if not takes_scales(p):
+    if not takes_scales(array_names(parameters)):
         return streams
-    draw = draw_scales(p, out_width(p), rng)
+    good = split(with_scales(parameters, streams, rng))
+    return joined([*good, *scale_faults(parameters, source, rng)])
+
+
+def scale_faults(
+    parameters: Mapping[str, Any], source: tuple[int, Source], rng: np.random.Generator
+) -> list[Packets]:
+    """Return jobs made of ``source``, with its ``bits``, and with faults in their scales."""
     bits, made_of = source
     good = joined(with_bits((_good(made_of, extra, rng) for extra in range(3)), bits))
-    wrong = scaled_faults(scaled(good, draw))
-    return joined([*split(scaled(streams, draw)), *split(wrong)])
+    return split(scaled_faults(with_scales(parameters, good, rng)))
 
 
 def _good(source: Source, extra: int, rng: np.random.Generator) -> Packets:

@@ -10,7 +10,9 @@ column has, and these are added. A step is a subspace s:
 * ``s_axis_wgt``: the entries (two's complement), j of column n at
   ``(n * centroids + j) * entry_bits``.
 
-Elements beyond K, of activations and centroids, may be anything and count as equal.
+Elements beyond K, of activations and centroids, may be anything and count as equal. With
+``requant`` the beats of scales have above the centroids the numbers of a tile's columns
+(:mod:`sim.golden.mpgemm.epilogue`), of which those of its last beat count.
 """
 
 import itertools
@@ -24,10 +26,12 @@ from hw.spec.formats import parse
 from sim.golden.formats import decode
 from sim.golden.mpgemm import frame, stimulus
 from sim.golden.mpgemm.draws import joined, scaled, scaled_faults, split
+from sim.golden.mpgemm.epilogue import Requant, draw_requant, numbers, requantised, result_bits
 from sim.golden.mpgemm.frame import Padding, gather
 from sim.golden.mpgemm.in_place import cycles_in_place
 from sim.golden.mpgemm.jobs import Engine, Job, Schedule, Tile, run_jobs
 from sim.golden.mpgemm.products import Fields, check_range, tile_fields, tile_size
+from sim.golden.mpgemm.scale_beats import array_names, pack_scales, unpack_requant
 from sim.golden.mpgemm.stimulus import Source, Streams
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
 from sim.golden.pe.operands import Operand
@@ -78,16 +82,25 @@ def engine(parameters: Mapping[str, Any]) -> Engine:
             done=lambda time: time // steps,
         )
 
+    requant = parameters.get("requant")
+
     def tiles(job: Job, words: Mapping[str, Sequence[int]], count: int) -> Iterator[Tile]:
-        return _tiles(parameters, job, words, count)
+        found = _tiles(parameters, job, words, count)
+        if not requant:
+            return found
+        steps = -(-job.k // int(parameters["subvector"]))
+        last = words["scale"][steps - 1 : count * steps : steps]
+        given = unpack_requant(array_names(parameters), last, _centroid_bits(parameters))
+        return (requantised(parameters, *both) for both in zip(given, found, strict=True))
 
     return Engine(
         max_k=int(parameters["max_k"]),
         planes=0,
         columns=int(parameters["columns"]),
-        acc_bits=int(parameters["acc_bits"]),
+        acc_bits=result_bits(parameters) if requant else int(parameters["acc_bits"]),
         schedule=schedule,
         tiles=tiles,
+        signed=not (requant and parameters["requant_out"].startswith("u")),
         streams=("act", "wgt", "scale"),
     )
 
@@ -146,13 +159,34 @@ def pack_centroids(
     centroids: ArrayLike,
     sizes: tuple[int, int],
     padding: Padding = None,
+    requant: Requant | None = None,
 ) -> list[int]:
-    """Return the beats of scales of a job: ``centroids`` (S, c, v) codes, ``sizes`` (M, N)."""
+    """Return the beats of scales of a job: ``centroids`` (S, c, v) codes, ``sizes`` (M, N).
+
+    ``requant`` are the numbers (N,) of columns, where the parameters want them. What does not
+    matter is 0 or drawn from ``padding``.
+    """
     array = np.asarray(centroids, dtype=np.int64)
     rows, columns = int(parameters["rows"]), int(parameters["columns"])
     tiles = -(-sizes[0] // rows) * -(-sizes[1] // columns)
     every = np.tile(array.reshape(len(array), -1), (tiles, 1))
-    return pack_codes(every, parse(parameters["act"]).bits, padding)
+    bits = parse(parameters["act"]).bits
+    if not parameters.get("requant"):
+        return pack_codes(every, bits, padding)
+    width = columns * sum(part.bits for part in numbers(parameters))
+    above = np.zeros((len(every), width), dtype=np.int64)
+    if padding is not None:
+        above = padding.integers(0, 2, above.shape)
+    given = pack_scales(parameters, sizes[0], padding=padding, requant=requant)
+    above[len(array) - 1 :: len(array)] = unpack_codes(given, width, 1)
+    below = (every[..., None] >> np.arange(bits) & 1).reshape(len(every), -1)
+    return pack_codes(np.concatenate([below, above], axis=1), 1, padding)
+
+
+def _centroid_bits(parameters: Mapping[str, Any]) -> int:
+    """Bits of the centroids of a beat."""
+    entries, length = int(parameters["centroids"]), int(parameters["subvector"])
+    return entries * length * parse(parameters["act"]).bits
 
 
 def vectors(parameters: Mapping[str, Any], rng: np.random.Generator, count: int) -> Streams:
@@ -231,6 +265,9 @@ def _with_centroids(
     length, rows = int(parameters["subvector"]), int(parameters["rows"])
     act = Operand(parse(parameters["act"]))
     ordered = act.codes[np.argsort(act.decode(act.codes)[0])]
+    draw = None
+    if parameters.get("requant"):
+        draw = draw_requant(parameters, int(parameters["acc_bits"]), rng)
 
     def scale(job: Job, words: list[int]) -> list[int]:
         kind, shape = next(kinds), (-(-job.k // length), entries, length)
@@ -245,6 +282,7 @@ def _with_centroids(
             found = rng.choice(ordered[len(ordered) // 2 :][:2], shape)
         elif kind == "equal":
             found = np.broadcast_to(found[:, :1], shape)
-        return pack_centroids(parameters, found, (job.m, job.n), rng)
+        requant = draw(job) if draw else None
+        return pack_centroids(parameters, found, (job.m, job.n), rng, requant)
 
     return scaled(streams, scale)

@@ -4,7 +4,10 @@
 A beat of a group holds ``columns`` codes of the format ``scale``, then with ``zero_point`` as many
 int8, then with ``act_scale`` ``rows`` codes of that format, the first in the lowest bits. With
 ``requant`` the beat of the last group of a tile, or the only beat of a tile without scales, holds
-above these for each column what :mod:`sim.golden.mpgemm.epilogue` says.
+above these for each column what :mod:`sim.golden.mpgemm.epilogue` says. Arrays with dataflow
+``ws`` have a beat for each ``depth`` rows and tile of columns, those with ``is`` for each beat of
+the output, with what belongs to one column, and those with ``os-ws`` what the job's dataflow has,
+or that of ``os`` where nothing says it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +23,7 @@ from sim.golden.mpgemm.epilogue import Requant, draw_requant, numbers
 from sim.golden.mpgemm.frame import Padding, gather
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.products import Fields
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
 
 __all__ = [
@@ -130,8 +134,8 @@ def _group_bits(
 def _requant_bits(
     parameters: Mapping[str, Any], m: int, requant: Requant, padding: Padding
 ) -> Codes:
-    """Bits (tiles, bits) of the numbers of the columns of each tile."""
-    columns, parts = int(parameters["columns"]), []
+    """Bits (beats, bits) of the numbers of the columns of each tile."""
+    columns, parts, flow = _numbered(parameters), [], parameters["dataflow"]
     for number in numbers(parameters):
         values, (low, high) = np.asarray(requant[number.name], dtype=np.int64), number.limits
         if not low <= values.min() <= values.max() <= high:
@@ -142,7 +146,18 @@ def _requant_bits(
         found = gather(codes, number.bits, np.zeros_like(place), place, padding)
         parts.append((found[..., None] >> np.arange(number.bits)) & 1)
     across = np.concatenate(parts, axis=2)
-    return np.tile(across.reshape(len(across), -1), (-(-m // int(parameters["rows"])), 1))
+    across = across.reshape(len(across), -1)
+    if flow == "is":
+        depth, again = int(parameters["depth"]), -(-m // int(parameters["columns"]))
+        batches = [across[at : at + depth] for at in range(0, len(across), depth)]
+        return np.concatenate([batch for batch in batches for _ in range(again)])
+    height = int(parameters["depth" if flow == "ws" else "rows"])
+    return np.tile(across, (-(-m // height), 1))
+
+
+def _numbered(parameters: Mapping[str, Any]) -> int:
+    """Columns whose numbers a beat has."""
+    return 1 if parameters["dataflow"] == "is" else int(parameters["columns"])
 
 
 def _bits(codes: Codes, bits: int) -> Codes:
@@ -163,10 +178,12 @@ def unpack_scales(parameters: Mapping[str, Any], words: Sequence[int]) -> list[l
     return [list(beat) for beat in zip(*parts, strict=True)]
 
 
-def unpack_requant(parameters: Mapping[str, Any], words: Sequence[int]) -> list[Requant]:
-    """Return the numbers of the columns of each beat."""
-    parts, columns = numbers(parameters), int(parameters["columns"])
-    below = _size(_layout(parameters)) if parameters["scale"] else 0
+def unpack_requant(
+    parameters: Mapping[str, Any], words: Sequence[int], below: int = 0
+) -> list[Requant]:
+    """Return the numbers of the columns of each beat, which lie above scales, or ``below`` bits."""
+    parts, columns = numbers(parameters), _numbered(parameters)
+    below = _size(_layout(parameters)) if parameters["scale"] else below
     width = sum(part.bits for part in parts)
     flat = unpack_codes([word >> below for word in words], columns * width, 1)
     bits, found, start = flat.reshape(len(words), columns, width), {}, 0
@@ -196,9 +213,10 @@ def draw_scales(
 ) -> Callable[[Job, list[int]], list[int]]:
     """Return what makes the packet of scales of a job, of another kind for each in turn.
 
-    Sums that are requantised have ``width`` bits.
+    Sums that are requantised have ``width`` bits. Jobs of ``os-ws`` say which beats they have.
     """
     kinds, columns = cycle(_KINDS), draw_requant(parameters, width, rng)
+    switched = parameters.get("dataflow") == "os-ws"
 
     def draw(job: Job, _: list[int]) -> list[int]:
         kind = next(kinds)
@@ -206,7 +224,8 @@ def draw_scales(
         if parameters["scale"]:
             s, z, t = _draw_groups(parameters, kind, job, rng)
         requant = columns(job) if parameters.get("requant") else None
-        return pack_scales(parameters, job.m, s, z, t, rng, requant)
+        p = of_flow(parameters, job.reserved & 1) if switched else parameters
+        return pack_scales(p, job.m, s, z, t, rng, requant)
 
     return draw
 

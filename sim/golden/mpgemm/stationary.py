@@ -13,6 +13,11 @@ column of W, and an output beat is part of a column of C. With ``load`` ``tile``
 offers, one beat brings a whole tile: column c's ``rows * lanes`` products, ascending. Weights are
 loaded before they are used, so of two beats at fault in one tile that of the operand which stays
 decides the error.
+
+Where sums are requantised (:mod:`sim.golden.mpgemm.epilogue`) the numbers of columns of C come on
+``s_axis_scale``. With ``ws`` there is one beat for each batch of ``depth`` rows and tile of
+columns, taken with the first row of the batch in its last tile of K. With ``is`` there is one for
+each beat of the output, taken with the weights that end it; it holds the numbers of that column.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sim.golden.mpgemm.epilogue import Requant, requantised
 from sim.golden.mpgemm.frame import Padding, gather
 from sim.golden.mpgemm.jobs import Schedule, Tile
 from sim.golden.mpgemm.words import pack_codes, unpack_codes
@@ -31,6 +37,7 @@ __all__ = [
     "load_beats",
     "pack_moving",
     "pack_still",
+    "requantised_rows",
     "stationary_schedule",
     "stationary_tiles",
 ]
@@ -107,13 +114,15 @@ def stationary_schedule(
     """Return when the beats are taken.
 
     ``names`` are the streams of the operand that moves and of that which stays; ``sizes`` the rows
-    of the first, the columns of the second and K.
+    of the first, the columns of the second and K. Beats of numbers are of no account where there
+    is no such stream.
     """
     rows, depth = int(parameters["rows"]), int(parameters["depth"])
     column_tiles = -(-sizes[1] // int(parameters["columns"]))
     k_tiles = -(-sizes[2] // (rows * int(parameters["lanes"])))
     rows = load_beats(parameters)
     full, rest = divmod(sizes[0], depth)
+    shared = parameters["dataflow"] == "is"  # by all fields of a beat of the output
     whole, short = full * column_tiles * k_tiles, column_tiles * k_tiles if rest else 0
 
     def block_of(index: int, size: int, last_size: int) -> tuple[int, int]:
@@ -127,6 +136,15 @@ def stationary_schedule(
         return block * (rows + depth) - max(0, block - whole) * (depth - rest)
 
     def time(name: str, beat: int) -> int:
+        if name == "scale":
+            # Batches and tiles of columns, without those of K, and the row of the batch.
+            batch, row = beat, 0
+            if shared:
+                short_batch = beat >= whole // k_tiles * depth
+                base = whole // k_tiles * depth if short_batch else 0
+                batch, row = divmod(beat - base, rest if short_batch else depth)
+                batch += whole // k_tiles if short_batch else 0
+            return start(batch * k_tiles + k_tiles - 1) + rows + row
         if name == names[0]:
             block, place = block_of(beat, depth, rest)
             return start(block) + rows + place
@@ -142,6 +160,7 @@ def stationary_schedule(
         beats={
             names[0]: sizes[0] * column_tiles * k_tiles,
             names[1]: (whole + short) * rows,
+            "scale": sizes[0] * column_tiles if shared else (whole + short) // k_tiles,
         },
         tiles=sizes[0] * column_tiles,
         end=start(whole + short),
@@ -185,3 +204,25 @@ def stationary_tiles(
             yield sums[row : row + 1], marks[row : row + 1]
         tiles -= height
         tile += 1
+
+
+def requantised_rows(
+    parameters: Mapping[str, Any],
+    given: Sequence[Requant],
+    sizes: tuple[int, int],
+    rows: Iterator[Tile],
+) -> Iterator[Tile]:
+    """Yield the rows of :func:`stationary_tiles` requantised.
+
+    ``given`` are the numbers of each beat of scales, ``sizes`` the rows of what moves and the
+    columns of what stays.
+    """
+    depth, column_tiles = int(parameters["depth"]), -(-sizes[1] // int(parameters["columns"]))
+    for number, (sums, marks) in enumerate(rows):
+        if parameters["dataflow"] == "is":
+            own = {name: np.repeat(values, sums.shape[1]) for name, values in given[number].items()}
+        else:
+            above = number // (depth * column_tiles)
+            height = min(depth, sizes[0] - above * depth)
+            own = dict(given[above * column_tiles + number % (depth * column_tiles) // height])
+        yield requantised(parameters, own, (sums, marks))

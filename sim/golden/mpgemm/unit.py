@@ -5,7 +5,7 @@ A unit is ``array`` or ``mpgemm``, with the parameters of its manifest. Weights 
 engine's packer takes: codes of the format for arrays, ``shift-add`` and ``codebook``, tables
 (S, c, N) for ``pq``, integers for the others. Scales are what ``s_axis_scale`` carries: the tuple
 ``(s, z, t)`` of :func:`sim.golden.mpgemm.scale_beats.pack_scales`, with ``requant`` followed by the
-numbers of columns, books, or centroids.
+numbers of columns, books, or centroids, with ``requant`` the pair of these and the numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -131,7 +131,8 @@ class Unit:
         if self.name == "codebook" and self.parameters["book"] == "rows":
             words: list[int] = self.module.pack_books(self.parameters, given, m)
         elif self.name == "pq":
-            words = self.module.pack_centroids(self.parameters, given, (m, n))
+            centroids, requant = given if self.parameters.get("requant") else (given, None)
+            words = self.module.pack_centroids(self.parameters, centroids, (m, n), None, requant)
         else:
             s, z, t, *rest = given
             words = pack_scales(self.parameters, m, s, z, t, requant=rest[0] if rest else None)

@@ -34,8 +34,6 @@ REFUSED = {
         "depth": 8,
     },
     "depth must be an integer from 1 to 65535, not 0": {"dataflow": "ws", "depth": 0},
-    "requant must not be given with dataflow os-ws, but is 'rhu'; broadcast, cube, os and tree "
-    "take it": {"dataflow": "os-ws", "requant": "rhu"},
     "group must not be given with dataflow os-ws, but is 4; broadcast, cube, os and tree take it": {
         "dataflow": "os-ws",
         "group": 4,

@@ -58,11 +58,25 @@ def test_the_input_is_wide_enough():
 
 
 @pytest.mark.parametrize(
-    "engine", ("lut", "lut-ternary", "shift-add", "ternary-add", "codebook", "bit-plane")
+    "engine", ("lut", "lut-ternary", "shift-add", "ternary-add", "codebook", "bit-plane", "pq")
 )
 def test_every_engine_whose_sums_stay(engine):
     shape = MpGemmParams(engine=engine, columns=3, requant="rbe", max_k=64).shape
     assert shape.finish_bits == 3 * (16 + 6 + 32)
+
+
+def test_it_lies_above_centroids():
+    shape = MpGemmParams(engine="pq", subvector=2, centroids=3, requant="rbe").shape
+    assert shape.group_bits == 3 * 2 * 8 and not shape.scaled
+
+
+@pytest.mark.parametrize(("flow", "columns"), [("ws", 3), ("is", 1), ("os-ws", 3)])
+def test_an_operand_that_stays(flow, columns):
+    """Where activations stay a beat of results, and so of numbers, is of one column."""
+    params = ArrayParams(dataflow=flow, format="int4", columns=3, requant="rhu", max_k=64)
+    for shape in (params.shape, params.row_shape):
+        assert shape.scale_bits == shape.finish_bits == columns * (32 + 6)
+    assert params.epilogue.result(params.shape).out_bits == 8
 
 
 REFUSED = {
@@ -107,15 +121,19 @@ def test_refused_where_sums_are_no_integers():
         ArrayParams(**CUBE, group=4, requant="rhu")
     for flow in ("is", "os-ws", "ws"):
         text = (
-            f"requant must not be given with dataflow {flow}, but is 'rhu'; broadcast, cube, os "
-            "and tree take it"
+            f"group must not be given with dataflow {flow}, but is 4; broadcast, cube, os and tree "
+            "take it"
         )
         with pytest.raises(ValueError, match=text):
-            ArrayParams(dataflow=flow, requant="rhu")
+            ArrayParams(dataflow=flow, group=4, scale="int8", requant="rhu")
+        with pytest.raises(ValueError, match="bias must not be given without requant, but is True"):
+            ArrayParams(dataflow=flow, bias=True)
     with pytest.raises(ValueError, match="requant must not be given with book rows, whose books"):
         MpGemmParams(engine="codebook", book="rows", requant="rhu")
-    with pytest.raises(ValueError, match="requant must not be given with engine pq, but is 'rhu'"):
-        MpGemmParams(engine="pq", requant="rhu")
+    with pytest.raises(ValueError, match="requant must be one of rhu"):
+        MpGemmParams(engine="pq", requant="ibert")
+    with pytest.raises(ValueError, match="bias must not be given without requant, but is True"):
+        MpGemmParams(engine="pq", bias=True)
 
 
 def test_every_scheme_is_one_of_the_unit():

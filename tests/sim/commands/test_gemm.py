@@ -152,6 +152,34 @@ def test_requantisation(folder):
     assert_array_equal(found, product() + np.arange(7) + 1 >> 1)
 
 
+@pytest.mark.parametrize("flow", ["is", "os-ws", "ws"])
+def test_requantisation_where_an_operand_stays(folder, flow):
+    np.save("R.npy", [[1, 2, 3, 1, 2, 3, 1], [1] * 7, range(7)])
+    options = ["--requant", "rhu", "--requant-out", "int16", "--bias", "--numbers", "R.npy"]
+    sizes = ["--rows", "2", "--columns", "3", "--depth", "2"]
+    assert sim("gemm", "array", "--dataflow", flow, *sizes, *options, "A.npy", "W.npy") == 0
+    due = (product() + np.arange(7)) * [1, 2, 3, 1, 2, 3, 1] + 1 >> 1
+    assert_array_equal(np.load("C.npy"), np.clip(due, -(1 << 15), (1 << 15) - 1))
+
+
+def test_requantised_product_quantisation(folder, capsys):
+    """Activations are centroids, so that sums are those of the entries which stand for them."""
+    rng = np.random.default_rng(4)
+    centroids, picked = rng.permutation(24).reshape(3, 4, 2), rng.integers(0, 4, (5, 3))
+    tables = rng.integers(-128, 128, (3, 4, 7))
+    np.save("A.npy", centroids[np.arange(3), picked].reshape(5, 6))
+    np.save("W.npy", tables)
+    np.save("S.npy", centroids)
+    np.save("R.npy", [range(1, 8), [2] * 7])
+    unit = ["mpgemm", "--engine", "pq", "--subvector", "2", "--centroids", "4", "--columns", "3"]
+    options = ["--requant", "floor", "--scales", "S.npy"]
+    assert sim("gemm", *unit, *options, "--numbers", "R.npy", "A.npy", "W.npy") == 0
+    sums = tables[np.arange(3), picked].sum(axis=1)
+    assert_array_equal(np.load("C.npy"), np.clip(sums * np.arange(1, 8) >> 2, -128, 127))
+    assert sim("gemm", *unit, *options, "A.npy", "W.npy") == 2
+    assert "pq with these parameters needs --numbers" in capsys.readouterr().err
+
+
 def test_requantised_groups(folder):
     rng = np.random.default_rng(3)
     s = rng.integers(-128, 128, (4, 7))

@@ -7,10 +7,11 @@ from numpy.testing import assert_array_equal
 
 from sim.golden import requant
 from sim.golden.mpgemm.cycles import cycles
-from sim.golden.mpgemm.draws import split
+from sim.golden.mpgemm.draws import joined, split
 from sim.golden.mpgemm.epilogue import draw_requant, numbers
-from sim.golden.mpgemm.jobs import Job
+from sim.golden.mpgemm.jobs import Job, job_word
 from sim.golden.mpgemm.scale_beats import array_names, pack_scales, unpack_requant
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import Unit
 
 SCHEMES = ["rhu", "rha", "rne", "floor", "gemmlowp", "tflite", "rbe"]
@@ -163,3 +164,87 @@ def test_one_cycle_more():
                 module = engine.module
                 due = module.cycles(plain.parameters, m, n, k) + 1
                 assert module.cycles(engine.parameters, m, n, k) == due
+
+
+STAYS = CUBE | {"columns": 2, "depth": 3, "load": "row"}
+
+
+@pytest.mark.parametrize("scheme", ["rhu", "rbe"])
+@pytest.mark.parametrize("flow", ["ws", "is"])
+def test_numbers_belong_to_columns_of_c_in_every_dataflow(flow, scheme):
+    own = on(scheme, "uint8", scheme != "rbe", True)
+    engine, cube = unit(STAYS, dataflow=flow, **own), unit(CUBE, **own)
+    rng = np.random.default_rng(3)
+    draw = draw_requant(engine.parameters, 14, rng)
+    for m, n, k in [*SHAPES, (7, 2, 5), (2, 8, 4), (6, 6, 12)]:
+        a, w = rng.integers(0, 16, (m, k)), rng.integers(0, 16, (k, n))
+        given = None, None, None, draw(Job(m, n, k))
+        assert_array_equal(engine.product(a, w, s=given)[0], cube.product(a, w, s=given)[0])
+
+
+def test_beats_by_hand():
+    """Five rows, batches of three, two columns of the array; the numbers are those of columns."""
+    given = {"m": [1, 2, 3], "s": [0, 0, 0]}
+    p = STAYS | on("rhu") | {"mult_bits": 8}
+    words = pack_scales(p | {"dataflow": "ws"}, 5, requant=given)
+    assert words == [1 | 2 << 14, 3, 1 | 2 << 14, 3]
+    words = pack_scales(p | {"dataflow": "ws"}, 3, requant=given)
+    assert words == [1 | 2 << 14, 3]
+    # Rows of A in tiles of two; of the five columns three are in the first batch.
+    given = {"m": [1, 2, 3, 4, 5], "s": [0] * 5}
+    words = pack_scales(p | {"dataflow": "is"}, 3, requant=given)
+    assert words == [1, 2, 3, 1, 2, 3, 4, 5, 4, 5]
+
+
+def test_when_the_beats_are_taken():
+    """Of two loads of a tile of four products: with the first row, or each row, of the second."""
+    p = STAYS | on("rhu") | {"lanes": 1}
+    job = Job(4, 3, 4)
+    schedule = unit(p, dataflow="ws").engine.schedule(job)
+    assert schedule.beats["scale"] == 4
+    # Of a batch of 3 rows two tiles of columns, each of two loads of 2 and 3, then of one row.
+    assert [schedule.time("scale", beat) for beat in range(4)] == [7, 17, 25, 31]
+    schedule = unit(p, dataflow="is").engine.schedule(Job(3, 4, 4))
+    assert schedule.beats["scale"] == 8
+    times = [schedule.time("scale", beat) for beat in range(8)]
+    assert times == [7, 8, 9, 17, 18, 19, 25, 31]
+    rows = [schedule.done(time) for time in times]
+    assert rows == list(range(8))
+
+
+@pytest.mark.parametrize("flow", ["ws", "is"])
+def test_scales_at_fault(flow):
+    """Rows of the batches before come out, and what streams is blamed first."""
+    engine = unit(STAYS, dataflow=flow, **on("rhu"))
+    a, w = np.ones((5, 3), int), np.ones((3, 5), int)
+    given = {"m": [1] * 5, "s": [0] * 5}
+    ((word, good),) = split(engine.job(a, engine.weights(w, 5), 5, s=(None, None, None, given)))
+    streams, other = ("s_axis_act", "s_axis_wgt") if flow == "ws" else ("s_axis_wgt", "s_axis_act")
+    scale, codes = good["s_axis_scale"], (8, 9)
+    rows = {"ws": (3, 13), "is": (1, 14)}[flow]  # with the second beat, with the last one
+
+    def run(**packets):
+        jobs = joined([(word, {**good, **packets})])
+        out = engine.module.run(engine.parameters, jobs)["m_axis_out"]
+        return len(out["tdata"]) - 1, out["tuser"][-1]
+
+    assert run(s_axis_scale=scale[:2]) == (rows[0], codes[0])
+    assert run(s_axis_scale=scale + scale[:1]) == (rows[1], codes[1])
+    assert other in good
+    both = {"s_axis_scale": scale[:1], streams: good[streams][:1]}
+    assert run(**both) == (0, 4 if flow == "ws" else 6)
+
+
+def test_jobs_of_both_dataflows():
+    p = STAYS | {"dataflow": "os-ws"} | on("rhu")
+    both, given = unit(p), (None, None, None, {"m": [1] * 3, "s": [1] * 3})
+    a, w = [[1, 2]] * 5, [[3, 4, 5]] * 2
+    jobs = []
+    for flow in (0, 1, 0):
+        one = Unit.of({"unit": "array", "parameters": of_flow(p, flow)})
+        ((_, packets),) = split(one.job(a, one.weights(w, 5), 3, s=given))
+        jobs.append((job_word(5, 3, 2, 0, flow), packets))
+    out = both.module.run(p, joined(jobs))["m_axis_out"]
+    assert not any(out["tuser"]) and out["tlast"].count(1) == 3
+    for at, flow in enumerate((0, 1)):
+        assert cycles(p, 5, 3, 2, flow=flow) == cycles(p | OFF, 5, 3, 2, flow=flow) + 1, at
