@@ -101,18 +101,18 @@ class _Config(ctypes.Structure):
     )
 
 
+_COUNTS = (
+    "cycles",
+    "read_bursts",
+    "read_beats",
+    "write_bursts",
+    "write_beats",
+    "write_bytes",
+)
+
+
 class _Statistics(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "cycles",
-            "read_bursts",
-            "read_beats",
-            "write_bursts",
-            "write_beats",
-            "write_bytes",
-        )
-    )
+    _fields_ = tuple((name, ctypes.c_uint64) for name in _COUNTS)
 
 
 def _library(path: Path) -> ctypes.CDLL:
@@ -210,9 +210,7 @@ class SimTransport:
         found = ctypes.c_uint32()
         write, word = (0, 0) if data is None else (1, data)
         bench = self._alive()
-        response = self._lib.bench_access(
-            bench, write, address, word, strobes, ctypes.byref(found)
-        )
+        response = self._lib.bench_access(bench, write, address, word, strobes, ctypes.byref(found))
         self._judge(response)
         return found.value, int(response)
 
@@ -291,7 +289,7 @@ class SimTransport:
         """Return cycles, and bursts, beats and bytes as the memory has counted them."""
         found = _Statistics()
         self._lib.bench_statistics(self._alive(), ctypes.byref(found))
-        return {name: int(getattr(found, name)) for name, _ in _Statistics._fields_}
+        return {name: int(getattr(found, name)) for name in _COUNTS}
 
     def _run(self, cycles: int, until_interrupt: bool) -> bool:
         return self._judge(self._lib.bench_run(self._alive(), cycles, until_interrupt)) == 1

@@ -36,21 +36,18 @@ class Heap:
             raise ValueError(
                 f"size must be positive and align a power of two, not {size} and {align}"
             )
-        start = -(-self.whole.address // align) * align
-        at = 0
-        for at, taken in enumerate([*self._taken, Buffer(self.whole.end, 0)]):
-            if start + size <= taken.address:
-                break
-            start = -(-max(start, taken.end) // align) * align
-        else:
-            largest = self.whole.size - sum(taken.size for taken in self._taken)
-            raise ValueError(
-                f"the device's memory of {self.whole.size} bytes has no {size} in one piece, "
-                f"{largest} are free"
-            )
-        found = Buffer(start, size)
-        self._taken.insert(at, found)
-        return found
+        for at in range(len(self._taken) + 1):
+            before = self._taken[at - 1].end if at else self.whole.address
+            behind = self._taken[at].address if at < len(self._taken) else self.whole.end
+            start = -(-before // align) * align
+            if start + size <= behind:
+                self._taken.insert(at, Buffer(start, size))
+                return self._taken[at]
+        left = self.whole.size - sum(taken.size for taken in self._taken)
+        raise ValueError(
+            f"the device's memory of {self.whole.size} bytes has no {size} in one piece, "
+            f"{left} are free"
+        )
 
     def free(self, buffer: Buffer) -> None:
         """Give a piece back. Raises ``ValueError`` for one that is not taken."""
