@@ -94,7 +94,8 @@ class BurstSplitter(wiring.Component):
 
         final = Signal()
         m.d.comb += [
-            final.eq(left <= cap),
+            # Narrow, unlike left <= cap.
+            final.eq(~left[len(cap) :].any() & (left[: len(cap)] <= cap)),
             out.word.eq(word),
             out.len.eq((Mux(final, left, cap) - 1)[: low + 1]),
             out.first.eq(first),
