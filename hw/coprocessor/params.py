@@ -114,6 +114,8 @@ class CoprocessorParams:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+        if self.max_burst & (self.max_burst - 1):
+            raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
         if not isinstance(self.perf, bool):
             raise ValueError(f"perf must be True or False, not {self.perf!r}")
         if self.max_burst * self.bus_bytes > 4096:
@@ -269,7 +271,7 @@ class CoprocessorParams:
 
     def chunk(self, word: int, depth: int) -> int:
         """Words of a read: a burst, or half of what a buffer of ``depth`` words holds."""
-        return max(1, min(_floor(self.max_burst) * self.data_width // word, depth // 2))
+        return max(1, min(self.max_burst * self.data_width // word, depth // 2))
 
     # Engine.
 
