@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirror of ``hw/axi/read_master.py``; the bench is ``cocotb_read_master``."""
+
+import pytest
+
+from hw.axi.read_master import ReadMaster
+from tests.hw.axi.axi_bench import run
+
+CONFIGS = {
+    "small": {"data_width": 32, "aligns": [1, 4, 2], "max_burst": 4, "outstanding": 2},
+    "wide": {"data_width": 128, "aligns": [64, 1, 16, 16], "max_burst": 16, "outstanding": 16},
+    "long": {"data_width": 64, "aligns": [1], "max_burst": 256, "outstanding": 3},
+}
+
+
+def check(folder, config, **options):
+    config = {"addr_bits": 20, **config}
+    return run(ReadMaster(**config), "read_master", folder, config, **options)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_bench(tmp_path, name):
+    figures = check(tmp_path, CONFIGS[name])
+    print(name, figures)
+    if name == "wide":
+        assert figures["chunks"] >= 0.98
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"data_width": 48}, "data_width .* not 48"),
+        ({"addr_bits": 12}, "addr_bits .* not 12"),
+        ({"max_burst": 3}, "max_burst .* not 3"),
+        ({"outstanding": 0}, "outstanding .* not 0"),
+        ({"aligns": [1, 3]}, r"aligns .* not \[1, 3\]"),
+        ({"aligns": []}, r"aligns .* not \[\]"),
+    ],
+)
+def test_refused(option, message):
+    config = {"addr_bits": 20, "data_width": 32, "aligns": [1], **option}
+    with pytest.raises(ValueError, match=message):
+        ReadMaster(**config)
