@@ -136,10 +136,12 @@ class Accelerator:
         device, self._device = self._device, None
         try:
             device.close()
-            self._release()
+            for ticket in self._tickets:
+                self._free(*ticket.buffers)
             for weights in self._weights:
                 self._free(weights.w, weights.s)
         finally:
+            self._tickets.clear()
             self._weights.clear()
             self.transport.close()
 

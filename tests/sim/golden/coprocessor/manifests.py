@@ -26,7 +26,8 @@ ENGINES = {
     "lut": "mpgemm --engine lut --bits 4 --rows 2 --columns 8 --group 4",
     "trits": "mpgemm --engine lut-ternary --group 4 --rows 2 --columns 5 --tables 2",
     "ternary": "mpgemm --engine ternary-add --rows 2 --columns 4 --lanes 4",
-    "planes": "mpgemm --engine bit-plane --act int6 --bits 6 --planes 1 --lanes 8 --rows 2 --columns 4",
+    "planes": "mpgemm --engine bit-plane --act int6 --bits 6 --planes 1 --lanes 8 --rows 2 "
+    "--columns 4",
     "nf4": "mpgemm --engine codebook --book nf4 --rows 2 --columns 4 --lanes 2",
     "nm": "array --dataflow cube --arch nm --sparsity 2:4 --format int4 --lanes 4 --columns 4 "
     "--rows 2",
