@@ -174,7 +174,7 @@ class Datapath(wiring.Component):
         with m.If(taken):
             m.d.sync += left.eq(~0)
         with m.Elif(begun):
-            m.d.sync += [left.eq(lookup(more, job.bits)), last.eq(last_step)]
+            m.d.sync += [left.eq(lookup(more, job.bits, 4)), last.eq(last_step)]
         with m.Elif(left.any()):
             m.d.sync += [left.eq(left - 1), last.eq(last + last_step + 1)]
         return wire(m, ~left.any(), "weights_sized")

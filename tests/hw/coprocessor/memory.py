@@ -59,6 +59,7 @@ class Memory:
     bursts: int = 0
     words: int = 0
     deadline: int = 20_000
+    top: int = 0x100  #: Where the next operand may lie.
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
 
     def __post_init__(self) -> None:
@@ -67,6 +68,13 @@ class Memory:
     def put(self, address: int, data: bytes) -> None:
         """Store ``data`` before a run."""
         self.image[address : address + len(data)] = data
+
+    def place(self, size: int, align: int, skew: int = 0) -> int:
+        """Return an address for ``size`` bytes, ``skew`` behind a multiple of ``align``."""
+        address = -(-self.top // align) * align + skew
+        self.top = address + size + 3
+        assert self.top <= SIZE
+        return address
 
     def _bursts(self, client: str, address: int, size: int) -> list[tuple[str, int, int]]:
         """Return the bursts of a command: client, words and beats that are complete with them."""

@@ -9,7 +9,6 @@ import pytest
 from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.params import CoprocessorParams
 from tests.hw.coprocessor.memory import (
-    GUARD,
     Memory,
     panel_of,
     rows_of,
@@ -17,61 +16,55 @@ from tests.hw.coprocessor.memory import (
     unit_of,
 )
 
-A_AT, W_AT, S_AT, C_AT = 0x0400, 0x4000, 0x8000, 0xA000
-
 
 class Case:
     """Operands of one product in a memory, the job, and what is to come out."""
 
     def __init__(
         self,
-        params: CoprocessorParams,
+        memory: Memory,
         sizes: tuple[int, int, int],
         *,
         bits: int = 0,
-        a_skew: int = 0,
-        a_gap: int = 0,
-        c_skew: int = 0,
-        c_gap: int = 0,
-        w_gap: int = 0,
+        skew: int = 0,
+        gap: int = 0,
+        w_stride: int = 0,
         seed: int = 0,
-        **memory: Any,
+        **job: int,
     ):
-        self.params, self.sizes = params, sizes
-        self.memory = Memory(params, **memory)
+        self.params, self.memory, self.sizes = memory.params, memory, sizes
         self.bits, self.rng = bits, np.random.default_rng(seed)
-        m, n, k = sizes
+        (m, n, k), params = sizes, memory.params
         unit = unit_of(params)
         a, w, given = self._operands(unit)
         rows = rows_of(a, params.act_slot)
-        a_at, stride = A_AT + a_skew, len(rows[0]) + a_gap
-        reads = set()
+        stride = len(rows[0]) + gap
+        a_at = memory.place(m * stride, 16, skew)
+        self.reads: set[int] = set()
         for r, row in enumerate(rows):
-            self._put(a_at + r * stride, row, reads)
-        w_at, s_at = W_AT, S_AT
+            self._put(a_at + r * stride, row)
+        panels, scales = [], []
         for left in range(0, n, params.columns):
             part = slice(left, min(n, left + params.columns))
-            panel = panel_of(unit.weights(w[:, part], 1, bits), params.w_slot)
-            self._put(w_at, panel, reads)
-            w_at += w_gap or len(panel)
+            panels.append(panel_of(unit.weights(w[:, part], 1, bits), params.w_slot))
             if params.has_scale:
                 mine = [None if one is None else one[:, part] for one in given[:2]]
                 more = [{name: row[part] for name, row in one.items()} for one in given[3:]]
                 height = m if params.act_scale else 1
                 words = unit.scales((*mine, given[2], *more), height, part.stop - part.start)
-                panel = panel_of(words, params.s_slot)
-                self._put(s_at, panel, reads)
-                s_at += len(panel)
-        self.expected, self.nan = unit.product(a, w, bits, given)
-        self.reads = {byte // params.bus_bytes for byte in reads}
-        c_stride = n * params.c_bytes + c_gap
+                scales.append(panel_of(words, params.s_slot))
+        w_at = memory.place(len(panels) * (w_stride or len(panels[0])), 16)
+        for at, panel in enumerate(panels):
+            self._put(w_at + at * (w_stride or len(panel)), panel)
+        s_at = memory.place(sum(map(len, scales)), 16)
+        self._put(s_at, b"".join(scales))
+        self.c_stride = n * params.c_bytes + 3 * gap
         self.job = {
-            "m": m, "n": n, "k": k, "bits": bits,
-            "a": a_at, "w": W_AT, "s": S_AT, "c": C_AT + c_skew,
-            "a_stride": stride, "c_stride": c_stride, "w_stride": w_gap,
+            "m": m, "n": n, "k": k, "bits": bits, "a": a_at, "w": w_at, "s": s_at,
+            "c": memory.place(m * self.c_stride, 16, 5 * skew),
+            "a_stride": stride, "c_stride": self.c_stride, "w_stride": w_stride, **job,
         }  # fmt: skip
-        self.cycles: list[int] = []
-        self.counts = self.memory.counts
+        self.c, self.nan = unit.product(a, w, bits, given)
 
     def _operands(self, unit: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         (m, n, k), rng, p = self.sizes, self.rng, self.params
@@ -89,53 +82,133 @@ class Case:
         groups = -(-k // p.group) if p.group else 1
         s = z = t = None
         if p.group:
-            s = rng.integers(0x3000, 0x4000, (groups, n))
+            s = rng.integers(0x70, 0x80, (groups, n))
             z = rng.integers(-8, 8, (groups, n)) if p.has_zero_point else None
-            t = rng.integers(0x3000, 0x4000, (groups, m)) if p.act_scale else None
+            t = rng.integers(0x70, 0x80, (groups, m)) if p.act_scale else None
         if params.requant is None:
             return a, w, (s, z, t)
         numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(8, 14, n)}
         return a, w, (s, z, t, numbers)
 
-    def _put(self, address: int, data: bytes, reads: set[int]) -> None:
+    def _put(self, address: int, data: bytes) -> None:
         self.memory.put(address, data)
-        reads.update(range(address, address + len(data)))
+        self.reads.update(range(address, address + len(data)))
 
-    def run(self, times: int = 1, **job: int) -> "Case":
-        """Run the job; each time C lies behind the last."""
-        dut, self.job = Datapath(self.params), {**self.job, **job}
-        size = self.sizes[0] * self.job["c_stride"] + 3
-        jobs = [{**self.job, "c": self.job["c"] + size * i} for i in range(times)]
-
-        async def bench(ctx: Any) -> None:
-            self.cycles = await self.memory.serve(ctx, dut, jobs)
-
-        simulate(dut, bench)
-        for one in jobs:
-            self._check(one["c"])
-        assert len(self.memory.written) == times * self.sizes[0] * self.sizes[1] * self.params.c_bytes
-        assert {byte // self.params.bus_bytes for byte in self.memory.read} <= self.reads
-        assert self.counts["engine_error"] == 0
-        assert (self.counts["nan"] > 0) == bool(self.nan.any())
-        return self
-
-    def _check(self, at: int) -> None:
-        (m, n, _), size, stride = self.sizes, self.params.c_bytes, self.job["c_stride"]
-        image = np.frombuffer(bytes(self.memory.image), np.uint8)
-        tops = at + stride * np.arange(m)[:, None] + np.arange(n * size)
-        found = image[tops].reshape(m, n, size)
-        wanted = self.expected.astype(object) % (1 << 8 * size)
-        wanted = np.array([[list(int(v).to_bytes(size, "little")) for v in r] for r in wanted])
-        assert (found == wanted).all()
+    def stored(self) -> np.ndarray:
+        """Return the bytes (M, N, c_bytes) of C as they are in memory."""
+        (m, n, _), size = self.sizes, self.params.c_bytes
+        tops = self.job["c"] + self.c_stride * np.arange(m)[:, None] + np.arange(n * size)
+        return np.frombuffer(bytes(self.memory.image), np.uint8)[tops].reshape(m, n, size)
 
 
-CUBE = "array --dataflow cube --rows 2 --columns 2 --lanes 4 --format int4"
+def run(cases: list[Case]) -> list[int]:
+    """Run jobs one after the other, see that memory holds their results, return their cycles."""
+    params, memory = cases[0].params, cases[0].memory
+    before, dut = bytes(memory.image), Datapath(params)
+    cycles: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        cycles.extend(await memory.serve(ctx, dut, [case.job for case in cases]))
+
+    simulate(dut, bench)
+    size = params.c_bytes
+    for case in cases:
+        wanted = [int(v) % (1 << 8 * size) for v in case.c.ravel()]
+        data = b"".join(v.to_bytes(size, "little") for v in wanted)
+        assert case.stored().tobytes() == data
+    # What was written is C and no more; what was read are bus words with a byte of an operand.
+    assert len(memory.written) == sum(case.c.size * size for case in cases)
+    after = bytes(memory.image)
+    assert all(at in memory.written or before[at] == after[at] for at in range(len(after)))
+    words = {byte // params.bus_bytes for case in cases for byte in case.reads}
+    assert {byte // params.bus_bytes for byte in memory.read} == words
+    assert memory.counts["engine_error"] == 0
+    assert (memory.counts["nan"] > 0) == any(case.nan.any() for case in cases)
+    return cycles
 
 
-def params_of(engine: str, **options: Any) -> CoprocessorParams:
-    return CoprocessorParams(engine=engine, **{"act_kib": 1, "wgt_kib": 1, **options})
+CUBE = "array --dataflow cube --rows 2 --columns 2 --lanes 4 --format int2 --act int4 --max-k 255"
+
+#: Engines, their options, and sizes: 1, a tile less one, a tile, a tile more one, primes.
+ENGINES: dict[str, tuple[str, dict[str, int], list[tuple[int, ...]]]] = {
+    "cube": (
+        CUBE,
+        {},
+        [(1, 1, 1), (1, 3, 4), (2, 2, 3), (3, 1, 5), (5, 7, 13), (4, 4, 8), (1, 11, 3), (7, 1, 37)],
+    ),
+    "os": (
+        "array --dataflow os --rows 3 --columns 2 --format int8 --max-k 255",
+        {"data_width": 32},
+        [(1, 1, 1), (2, 1, 7), (3, 2, 8), (4, 3, 9), (7, 5, 17)],
+    ),
+    "wide bus": (CUBE, {"data_width": 256, "act_kib": 2}, [(1, 1, 1), (5, 7, 13), (3, 3, 130)]),
+    "wide beats": (
+        "array --dataflow cube --rows 2 --columns 4 --lanes 16 --format int2 --act int4",
+        {"data_width": 32, "max_burst": 2},
+        [(1, 1, 1), (5, 7, 33), (2, 3, 47), (3, 4, 16)],
+    ),
+    "one row": (
+        "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int2",
+        {"data_width": 32},
+        [(1, 1, 1), (1, 11, 29), (3, 2, 4)],
+    ),
+    "table": (
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format e2m1",
+        {},
+        [(1, 1, 1), (3, 3, 5)],
+    ),
+    "wide results": (
+        "array --dataflow broadcast --rows 2 --columns 1 --format int2 --act fp16",
+        {"data_width": 32},
+        [(1, 1, 1), (3, 2, 5)],
+    ),
+    "planes": (
+        "mpgemm --engine lut --rows 2 --columns 3 --group 2 --tables 2 --bits 3 --act int4",
+        {"data_width": 32},
+        [(1, 1, 1), (1, 2, 3), (2, 3, 4, 1), (3, 4, 5, 2), (5, 7, 13), (3, 3, 9, 3)],
+    ),
+    "trits": (
+        "mpgemm --engine lut-ternary --rows 2 --columns 3 --group 2 --tables 2 --act int4",
+        {},
+        [(1, 1, 1), (1, 2, 3), (2, 3, 4), (3, 4, 5), (5, 7, 13)],
+    ),
+    "scales": (
+        "mpgemm --engine shift-add --rows 2 --columns 2 --lanes 2 --format int2 --act int4 "
+        "--group-size 6 --scale int8 --zero-points",
+        {},
+        [(1, 1, 1), (2, 2, 6), (3, 3, 7), (5, 5, 29)],
+    ),
+    "row scales": (
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 4 "
+        "--scale e8m0 --act-scale e8m0",
+        {"data_width": 32},
+        [(1, 1, 1), (2, 2, 4), (3, 3, 5), (5, 5, 29)],
+    ),
+    "requant": (
+        "array --dataflow os --rows 2 --columns 3 --format int4 --requant rhu --mult-bits 9",
+        {},
+        [(1, 1, 1), (2, 3, 1), (3, 4, 5), (5, 7, 13)],
+    ),
+    "sparse": (
+        "array --dataflow cube --arch nm --sparsity 2:4 --rows 2 --columns 2 --lanes 2 "
+        "--format int2 --act int4",
+        {},
+        [(1, 1, 1), (3, 3, 5), (3, 2, 7, 4)],
+    ),
+}
 
 
-def test_first() -> None:
-    case = Case(params_of(CUBE), (5, 5, 13)).run()
-    print(case.cycles, case.counts)
+def memory_of(engine: str, options: dict[str, int], **bus: Any) -> Memory:
+    given = {"engine": engine, "act_kib": 1, "wgt_kib": 1, **options}
+    return Memory(CoprocessorParams(**given), **bus)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_products_of_any_size_are_exact(name: str) -> None:
+    engine, options, sizes = ENGINES[name]
+    memory = memory_of(engine, options, pause=0.2)
+    cases = [
+        Case(memory, size[:3], bits=(*size, 0)[3], skew=3 * at % 16, gap=at, seed=at)
+        for at, size in enumerate(sizes)
+    ]
+    run(cases)
