@@ -158,8 +158,8 @@ def command_line(unit: Unit, params: Any, module: str) -> str:
         if value is None or (value == field.default and not field.metadata.get("always")):
             continue
         option = "--" + field.name.replace("_", "-")
-        if value is True:
-            words.append(option)
+        if isinstance(value, bool):  # without a default there is an option that says no
+            words.append(option if value else f"--no-{option[2:]}")
         elif str(value).startswith("-"):  # argparse would take it for an option
             words.append(f"{option}={value}")
         else:

@@ -25,7 +25,7 @@ class AxiRam(wiring.Component):
     addr_bits, data_width : int
         Of the AXI4 bus.
     base, size : int
-        First byte address and number of bytes, a power of two; ``base`` is a multiple of it.
+        First byte address and number of bytes, a power of two of which ``base`` is a multiple.
         A burst must lie wholly inside or is answered with DECERR.
 
     Members
@@ -43,10 +43,6 @@ class AxiRam(wiring.Component):
     """
 
     def __init__(self, addr_bits: int, data_width: int, *, base: int, size: int):
-        if size & (size - 1) or size < data_width // 8:
-            raise ValueError(f"size must be a power of two of at least a word, not {size}")
-        if base % size:
-            raise ValueError(f"base must be a multiple of size, {size:#x}, not {base:#x}")
         self.addr_bits, self.data_width = addr_bits, data_width
         self.base, self.size = base, size
         ports = axi4_read_ports("", addr_bits, data_width)
@@ -75,6 +71,7 @@ class AxiRam(wiring.Component):
             self.rresp.eq(Mux(outside, DECERR, OKAY)),
             self.bresp.eq(Mux(outside, DECERR, OKAY)),
             write.data.eq(self.wdata),
+            read.en.eq(0),
         ]
         m.d.sync += bus.ack.eq(0)
         with m.If(self.rready):

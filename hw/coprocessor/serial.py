@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The co-processor with memory of its own behind a UART, for boards without a processor."""
 
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
@@ -13,12 +15,47 @@ from hw.axi.decoder import Decoder
 from hw.axi.register_file import RegisterFile
 from hw.axi.uart import Receiver, Transmitter, divisor
 from hw.axi.uartbone import Uartbone
-from hw.coprocessor.coprocessor import CoprocessorCore
-from hw.coprocessor.params import SerialParams
+from hw.coprocessor.coprocessor import CoprocessorCore, contract_of, notes_of
+from hw.coprocessor.params import CoprocessorParams
 from hw.spec.bridge import BRIDGE_BASE, BRIDGE_FLAGS, DEVICE_BASE, RAM_BASE, bridge_map
 from hw.spec.registers import WINDOW
 
-__all__ = ["SerialCoprocessor"]
+__all__ = ["SerialCoprocessor", "SerialParams"]
+
+
+@dataclass(frozen=True)
+class SerialParams(CoprocessorParams):
+    """Parameters of the co-processor with memory of its own behind a UART."""
+
+    ram_kib: int = 32  #: Memory, a power of two.
+    clock_hz: int = 25_000_000
+    baud: int = 115_200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ram_kib not in (1 << n for n in range(14)):
+            raise ValueError(f"ram_kib must be a power of two from 1 to 8192, not {self.ram_kib!r}")
+        least = (RAM_BASE + self.ram_bytes - 1).bit_length()
+        if self.addr_bits < least:
+            raise ValueError(
+                f"addr_bits must be at least {least} for memory at {RAM_BASE:#x}, "
+                f"not {self.addr_bits}"
+            )
+        divisor(self.clock_hz, self.baud)
+        if self.baud < 2000:  # one word must pass within half of the bridge's 100 ms
+            raise ValueError(f"baud must be at least 2000, not {self.baud}")
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes of memory."""
+        return self.ram_kib << 10
+
+    @cached_property
+    def core(self) -> CoprocessorParams:
+        """Parameters of the co-processor alone."""
+        return CoprocessorParams(
+            **{f.name: getattr(self, f.name) for f in fields(CoprocessorParams)}
+        )
 
 
 class SerialCoprocessor(wiring.Component):
@@ -44,10 +81,10 @@ class SerialCoprocessor(wiring.Component):
     def __init__(self, params: SerialParams):
         self.params = params
         self.cycles = divisor(params.clock_hz, params.baud)
-        self.notes = params.notes
+        self.notes = notes_of(params.core)
         ram = bridge_map(params.ram_bytes)
         self.contract = {
-            **params.contract,
+            **contract_of(params.core),
             "uart": {"cycles_per_bit": self.cycles, "frame": "8N1", "protocol": "uartbone"},
             "bridge": {"base": BRIDGE_BASE, "registers": ram.describe()},
             "ram": {"base": RAM_BASE, "bytes": params.ram_bytes},
