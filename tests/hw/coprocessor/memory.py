@@ -212,3 +212,63 @@ def simulate(dut: Any, bench: Any) -> None:
     sim.add_clock(1e-6)
     sim.add_testbench(bench)
     sim.run()
+
+
+@dataclass
+class Feed:
+    """A memory behind one buffer of operands, and a reader of what it sends."""
+
+    dut: Any  #: RowBuffer or PanelBuffer.
+    side: Any  #: Its stream of beats.
+    image: bytes
+    latency: int = 3
+    pause: float = 0.0  #: Probability with which either side stands still for a cycle.
+    commands: list[tuple[int, int]] = field(default_factory=list)
+    beats: list[tuple[int, int]] = field(default_factory=list)  #: What was sent, and ``tlast``.
+    cycles: int = 0  #: From the job to its last beat.
+    words: int = 0  #: Beats of the bus.
+
+    def run(self, count: int, quiet: int = 0, **job: int) -> "Feed":
+        """Give one job; take ``count`` beats; see that nothing happens for ``quiet`` cycles."""
+
+        async def bench(ctx: Any) -> None:
+            dut, side, bus = self.dut, self.side, self.dut.params.bus_bytes
+            rng, due = np.random.default_rng(count), deque[tuple[int, int, int]]()
+            for name, value in {**job, "start": 1}.items():
+                ctx.set(getattr(dut, name), value)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            now, ends = 0, None
+            command = dut.command
+            signals = [command.valid, command.ready, command.payload.addr, command.payload.bytes]
+            signals += [side.valid, side.ready, side.payload.tdata, side.payload.tlast]
+            while ends is None or now < ends:
+                values = (await ctx.tick().sample(*signals))[2:]
+                now += 1
+                assert now < 20_000
+                if values[0] and values[1]:
+                    address, size = values[2:4]
+                    assert size >= 1 and address + size <= len(self.image)
+                    self.commands.append((address, size))
+                    for at in range(0, size, bus):
+                        part = self.image[address + at : address + min(at + bus, size)]
+                        word = int.from_bytes(part.ljust(bus, b"\x5a"), "little")
+                        due.append((now + self.latency, word, at + bus >= size))
+                if values[4] and values[5]:
+                    self.beats.append((values[6], values[7]))
+                    if len(self.beats) == count:
+                        self.cycles, ends = now, now + quiet
+                    assert len(self.beats) <= count
+                comes = bool(due) and due[0][0] <= now and rng.random() >= self.pause
+                ctx.set(dut.beat.valid, comes)
+                if comes:
+                    _, word, last = due.popleft()
+                    self.words += 1
+                    ctx.set(dut.beat.payload.data, word)
+                    ctx.set(dut.beat.payload.last, last)
+                ctx.set(command.ready, rng.random() >= self.pause)
+                ctx.set(side.ready, rng.random() >= self.pause)
+            assert not due
+
+        simulate(self.dut, bench)
+        return self
