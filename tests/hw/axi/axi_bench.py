@@ -61,6 +61,8 @@ class Bench:
     written burst (word None).
     """
 
+    clock = None  # of the test that runs
+
     def __init__(self, dut, kind, *, seed=0, latency=1, stall=None, fault=None):
         from sim.bench.axi_monitor import AxiRules
 
@@ -82,7 +84,7 @@ class Bench:
             readable=lambda a: self.asked[a],
             channels=self.channels,
         )
-        self.cycle, self.driven = 0, {}
+        self.cycle, self.driven, self.handles = 0, {}, {}
         self.commands = [deque() for _ in range(self.clients)]
         self.beats = [deque() for _ in range(self.clients)]  # to write: one word each
         self.got = [[] for _ in range(self.clients)]  # beats read: data, last
@@ -100,12 +102,32 @@ class Bench:
     # --- pins
 
     def pin(self, name):
-        return getattr(self.dut, name)
+        if name not in self.handles:
+            self.handles[name] = getattr(self.dut, name)
+        return self.handles[name]
+
+    def get(self, name):
+        return int(self.pin(name).value)
 
     def drive(self, name, value):
         if self.driven.get(name) != value:
             self.driven[name] = value
             self.pin(name).value = value
+
+    def pins(self):
+        """What the bus shows: payload only with VALID, for reading pins takes most of the time."""
+        from sim.bench.axi_monitor import CHANNELS
+
+        found = {}
+        for c in self.channels.split():
+            names = [f"{c}valid", f"{c}ready"]
+            payload = [f"{c}{f}" for f in CHANNELS[c]]
+            for name in (*names, *payload):
+                if name in payload and not found[names[0]]:
+                    continue
+                driven = self.driven.get(f"m_axi_{name}")
+                found[name] = self.get(f"m_axi_{name}") if driven is None else driven
+        return found
 
     def axi(self, name, value):
         self.drive(f"m_axi_{name}", value)
@@ -127,16 +149,12 @@ class Bench:
             self.drive(name, 0)
         self.drive("attr", 0x23)
         self.drive("rst", 1)
-        Clock(self.dut.clk, 10, "ns").start()
+        if Bench.clock is None or Bench.clock.done():
+            Bench.clock = Clock(self.dut.clk, 10, "ns").start()
         for _ in range(cycles):
             await self.step()
         self.drive("rst", 0)
         await self.step()
-
-    def names(self):
-        from sim.bench.axi_monitor import CHANNELS
-
-        return [f"{c}{f}" for c in self.channels.split() for f in ("valid", "ready", *CHANNELS[c])]
 
     async def step(self):
         from cocotb.triggers import RisingEdge
@@ -146,12 +164,12 @@ class Bench:
         reset = self.driven["rst"]
         if self.cycle == 1:  # nothing was driven before
             return
-        pins = {n: int(self.pin(f"m_axi_{n}").value) for n in self.names()}
+        pins = self.pins()
         quiet = self.rules.quiet
         self.rules.step(pins, bool(reset))
         if reset:
             return
-        if int(self.dut.idle.value):
+        if self.get("idle"):
             assert quiet, "idle with a burst in flight"
             assert not any(pins[f"{c}valid"] for c in self.channels.split()), "idle with VALID"
         for c in self.moved:
@@ -159,10 +177,10 @@ class Bench:
                 self.moved[c].append(self.cycle)
         for check in self.checks:
             check(pins)
-        if int(self.dut.fault.value):
-            self.faults.append((int(self.dut.code.value), int(self.dut.addr.value)))
+        if self.get("fault"):
+            self.faults.append((self.get("code"), self.get("addr")))
         for name in self.pulses:
-            self.pulses[name] += int(getattr(self.dut, name).value)
+            self.pulses[name] += self.get(name)
         for k in range(self.clients):
             self.client(k)
         if self.kind == "read":
@@ -178,8 +196,8 @@ class Bench:
 
     def offer(self, name, queue, channel):
         """Drive a stream from a queue: an item stays until it is taken."""
-        valid, ready = f"{name}__valid", int(self.pin(f"{name}__ready").value)
-        if self.driven[valid] and ready:
+        valid = f"{name}__valid"
+        if self.driven[valid] and self.get(f"{name}__ready"):
             queue.popleft()
             self.drive(valid, 0)
         if not self.driven[valid] and queue and not self.holds_back(channel):
@@ -190,9 +208,9 @@ class Bench:
         self.offer(f"commands__{k}", self.commands[k], "command")
         if self.kind == "write":
             self.offer(f"beats__{k}", self.beats[k], "beat")
-            self.done[k] += int(self.dut.done.value) >> k & 1
-        elif int(self.pin(f"beats__{k}__valid").value):
-            beat = int(self.pin(f"beats__{k}__payload").value)
+            self.done[k] += self.get("done") >> k & 1
+        elif self.get(f"beats__{k}__valid"):
+            beat = self.get(f"beats__{k}__payload")
             self.got[k].append((beat & (1 << 8 * self.size) - 1, beat >> 8 * self.size))
 
     def ask(self, k, addr, count):
@@ -247,7 +265,7 @@ class Bench:
 
         def over():
             ended = sum(last for got in self.got for _, last in got) + sum(self.done)
-            return ended == commands and int(self.dut.idle.value)
+            return ended == commands and self.get("idle")
 
         await self.until(over)
         for _ in range(cycles):

@@ -47,9 +47,10 @@ async def every_offset_and_length(dut):
         for start in range(0, 2 * bench.size, align):
             for count in range(1, 3 * bench.size + 2, 1 if bench.size < 8 else 5):
                 bench.ask(k, 0x2000 - bench.size + start, count)
-        for count in (4095, 4096, 4097, 4096 - bench.size, 4096 + bench.size, 9000):
-            for addr in (0x1000, 0x2000 - align, 0x2000 - bench.size, 0x2000 + align):
-                bench.ask(k, addr // align * align, count)
+        if k == 0:
+            for count in (4095, 4096, 4097):
+                for addr in (0x1000, 0x2000 - align, 0x2000 + align):
+                    bench.ask(k, addr // align * align, count)
         await bench.settle()
         bench.check_reads()
 
@@ -217,7 +218,7 @@ async def throughput(dut):
         bench = Bench(dut, "read", latency=100 if enough else 1)
         await bench.start()
         for start in (0x1003, 0x7005):
-            bench.ask(k, start // align * align, 700 * bench.size)
+            bench.ask(k, start // align * align, 500 * bench.size)
         await bench.settle()
         bench.check_reads()
         report(**{f"long{align}": bench.rate("r")})
