@@ -272,16 +272,18 @@ class Control(wiring.Component):
             with m.If(state != State.WIPE):
                 m.d.sync += [resetting.eq(1), state.eq(State.STOP)]
 
-        complete, good = state == State.COMPLETE, error == 0
+        goes_on = registers.queue_en & ring.ready
+        complete, good, resting = state == State.COMPLETE, error == 0, state == State.IDLE
         tag = Mux(loaded, reader.tag, 0)
         m.d.comb += [
-            self.busy.eq(state != State.IDLE),
+            # What was asked for is under way from the start, and so is all of the queue.
+            self.busy.eq(~resting | registers.start | registers.soft_reset | goes_on),
             self.stop.eq(state == State.STOP),
             self.cmd.payload.addr.eq(ring.address),
             self.cmd.payload.bytes.eq(DESCRIPTOR_BYTES),
             self.job.payload.eq(reader.job),
             words.busy.eq(self.busy),
-            words.direct.eq(state == State.IDLE),
+            words.direct.eq(resting),
             words.clear.eq(self.clear),
             words.beats.valid.eq(self.beats.valid & (state == State.FETCH)),
             words.beats.payload.eq(self.beats.payload),
@@ -320,7 +322,7 @@ class Control(wiring.Component):
             m.d.comb += [report.code.eq(error), report.addr.eq(error_addr)]
             m.d.comb += [report.tag.eq(tag), report.index.eq(index)]
             m.d.sync += reported.eq(1)
-        with m.Elif(registers.start & self.busy):
+        with m.Elif(registers.start & ~resting):
             m.d.comb += report.code.eq(ERROR_CODES["overflow"])
             m.d.comb += [report.tag.eq(words.tag), report.index.eq(DIRECT_INDEX)]
         with m.Elif(registers.queue_en & ring.bad):
