@@ -125,6 +125,8 @@ class Datapath(wiring.Component):
             rows.stride.eq(job.a_stride),
             panels.address.eq(job.w),
             panels.stride.eq(job.w_stride),
+            # W of later column tiles has time: that is not so of A until all of it is here.
+            panels.yields.eq(rows.hurries),
             store.address.eq(job.c),
             store.stride.eq(job.c_stride),
             store.activation.eq(job.activation),

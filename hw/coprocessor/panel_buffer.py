@@ -41,6 +41,8 @@ class PanelBuffer(wiring.Component):
         Slots of a panel, less one. Where scales have those of rows, a panel is that of one tile.
     address : ``In(addr_bits)``, ``stride`` : ``In(20)``
         Of the first panel, and bytes from one to the next; 0: without gap.
+    yields : ``In(1)``
+        Ask for nothing that later column tiles need.
     command : ``Out(command(addr_bits))``, ``beat`` : ``In(read_beats(data_width))``
         To the reader of memory.
     beats : ``Out(axis(...))``
@@ -70,6 +72,7 @@ class PanelBuffer(wiring.Component):
                 "last_slot": In(COUNT_BITS),
                 "address": In(params.addr_bits),
                 "stride": In(20),
+                "yields": In(1),
                 "command": Out(command(params.addr_bits)),
                 "beat": In(read_beats(params.data_width)),
                 "beats": Out(axis(self.bits)),
@@ -129,7 +132,9 @@ class PanelBuffer(wiring.Component):
         words = (less >> exact_log2(self.word // (8 * self.slot)))[: ring.place]  # less one
         above = (reserved + words - ring.free)[: ring.place]
         room = wire(m, ~above[-1], "room")
-        goes = wire(m, fetches & room & (~self.command.valid | self.command.ready), "goes")
+        early = wire(m, self.yields & (left_n != ring.left_n), "early")
+        can = fetches & room & ~early
+        goes = wire(m, can & (~self.command.valid | self.command.ready), "goes")
         size = wire(m, (less + 1) << exact_log2(self.slot), "size")
         beyond = wire(m, (here + size)[:bits], "beyond")
         following = wire(m, Mux(self.stride.any(), panel + self.stride, beyond)[:bits], "following")

@@ -57,6 +57,8 @@ class Ring(wiring.Component):
         Words below this place may be overwritten; places count modulo ``2 * depth``.
     active : ``Out(1)``
         There are words left to read.
+    left_n : ``Out(16)``
+        Columns of C that are left, those of the tile that is read included.
 
     Timing
     ------
@@ -93,6 +95,7 @@ class Ring(wiring.Component):
                 ),
                 "free": Out(self.place),
                 "active": Out(1),
+                "left_n": Out(16),
             }
         )
 
@@ -177,7 +180,7 @@ class Ring(wiring.Component):
         split = exact_log2(self.word // self.item)
         words = self.last_item[split:]
         left = Signal(len(words))
-        left_m, left_n = Signal(16), Signal(16)
+        left_m, left_n = Signal(16), self.left_n
         begin, place = Signal(self.place), Signal(self.place)
         self._moves = Signal(name="moves")
         closes = wire(m, ~left.any(), "closes_k")

@@ -41,6 +41,8 @@ class RowBuffer(wiring.Component):
         To the reader of memory. Commands may begin at any byte.
     act : ``Out(axis(...))``
         For the engine's ``s_axis_act``; codes beyond K are whatever was there.
+    hurries : ``Out(1)``
+        A is being read for the first time, and what is asked for is not under way.
     active : ``Out(1)``
         There are steps left that have not been read from the buffer.
 
@@ -67,6 +69,7 @@ class RowBuffer(wiring.Component):
                 "command": Out(command(params.addr_bits)),
                 "beat": In(read_beats(params.data_width)),
                 "act": Out(axis(params.shape.act_bits)),
+                "hurries": Out(1),
                 "active": Out(1),
             }
         )
@@ -92,6 +95,7 @@ class RowBuffer(wiring.Component):
             ring.streams.eq(streams),
             ring.beat.payload.eq(self.beat.payload),
             ring.beat.valid.eq(self.beat.valid),
+            self.hurries.eq(self.command.valid & ~streams),
             self.active.eq(ring.active),
         ]
         self._fetch(m, ring, streams)

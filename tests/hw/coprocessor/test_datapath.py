@@ -12,6 +12,7 @@ from tests.hw.coprocessor.memory import (
     Memory,
     panel_of,
     rows_of,
+    set_job,
     simulate,
     unit_of,
 )
@@ -94,6 +95,12 @@ class Case:
         self.memory.put(address, data)
         self.reads.update(range(address, address + len(data)))
 
+    def wanted(self) -> bytes:
+        """Return what is to be stored."""
+        size = self.params.c_bytes
+        values = [int(v) % (1 << 8 * size) for v in self.c.ravel()]
+        return b"".join(v.to_bytes(size, "little") for v in values)
+
     def stored(self) -> np.ndarray:
         """Return the bytes (M, N, c_bytes) of C as they are in memory."""
         (m, n, _), size = self.sizes, self.params.c_bytes
@@ -113,9 +120,7 @@ def run(cases: list[Case]) -> list[int]:
     simulate(dut, bench)
     size = params.c_bytes
     for case in cases:
-        wanted = [int(v) % (1 << 8 * size) for v in case.c.ravel()]
-        data = b"".join(v.to_bytes(size, "little") for v in wanted)
-        assert case.stored().tobytes() == data
+        assert case.stored().tobytes() == case.wanted()
     # What was written is C and no more; what was read are bus words with a byte of an operand.
     assert len(memory.written) == sum(case.c.size * size for case in cases)
     after = bytes(memory.image)
@@ -212,3 +217,121 @@ def test_products_of_any_size_are_exact(name: str) -> None:
         for at, size in enumerate(sizes)
     ]
     run(cases)
+
+
+def test_operands_that_do_not_fit_are_read_again() -> None:
+    # 1 KiB of A is 8 rows of 128 bytes, 1 KiB of W a panel of 128 slots of 8 bytes.
+    engine = "array --dataflow cube --rows 2 --columns 8 --lanes 2 --format int4 --act int4"
+    memory = memory_of(engine, {}, pause=0.05)
+    fits = Case(memory, (8, 17, 255), seed=1)
+    run([fits])
+    assert memory.words == 8 * 16 + 3 * 128
+    memory = memory_of(engine, {})
+    run([Case(memory, (9, 9, 255), seed=2, gap=1, skew=9)])
+    assert memory.words >= 2 * 9 * 16 + 2 * 128
+    memory = memory_of(engine, {})
+    run([Case(memory, (3, 9, 258), seed=3)])
+    assert memory.words == 3 * 17 + 2 * 2 * 129
+    memory = memory_of(engine, {}, pause=0.1)
+    run([Case(memory, (9, 9, 261), seed=4)])
+    assert memory.words == 2 * 9 * 17 + 2 * 5 * 131
+    memory = memory_of(engine, {}, pause=0.1)
+    run([Case(memory, (3, 9, 258), seed=5, w_stride=0x420)])
+
+
+def test_scales_that_do_not_fit_are_read_again() -> None:
+    engine = (
+        "mpgemm --engine shift-add --rows 2 --columns 2 --lanes 2 --format int2 --act int4 "
+        "--group-size 2 --scale int8 --max-k 255"
+    )
+    memory = memory_of(engine, {"data_width": 32})
+    depth, slots = memory.params.scale_depth, 32 // 8 // memory.params.s_slot
+    memory = memory_of(engine, {"data_width": 32, "wgt_kib": 1}, pause=0.1)
+    assert depth * slots >= 128  # all groups of a K that W has room for
+    run([Case(memory, (3, 3, 255), seed=1)])
+
+
+@pytest.mark.parametrize("latency", [5, 100])
+def test_the_engine_takes_a_step_a_cycle(latency: int) -> None:
+    memory = memory_of(CUBE, {"act_kib": 2}, latency=latency)
+    case = Case(memory, (16, 16, 128))
+    (cycles,) = run([case])
+    steps = 8 * 8 * 32
+    # What comes on top: two latencies, the first rows, the last tile, a cycle a column tile.
+    assert memory.counts["compute"] == steps
+    assert memory.counts["macs"] == steps * 16
+    assert cycles <= steps + 2 * latency + 90
+    assert memory.counts["load_wait"] <= latency + 50
+
+
+def test_a_product_with_a_vector_keeps_the_bus_busy() -> None:
+    engine = "array --dataflow tree --rows 1 --columns 8 --lanes 4 --format int2 --act int4"
+    memory = memory_of(engine, {"wgt_kib": 2}, latency=100)
+    (cycles,) = run([Case(memory, (1, 64, 1024))])
+    words = 8 * 256 + 64
+    assert memory.words == words
+    assert cycles <= words / 0.95 + 2 * 100
+
+
+def test_numbers_that_are_none_are_told() -> None:
+    engine = "array --dataflow broadcast --rows 1 --columns 2 --format int2 --act e4m3"
+    memory = memory_of(engine, {"data_width": 32})
+    case = Case(memory, (2, 3, 5), seed=3)
+    case.memory.put(case.job["a"], bytes([0x7F]))  # NaN
+    dut = Datapath(memory.params)
+
+    async def bench(ctx: Any) -> None:
+        await memory.serve(ctx, dut, [case.job])
+
+    simulate(dut, bench)
+    assert memory.counts["nan"] > 0 and memory.counts["engine_error"] == 0
+
+
+def test_activation_and_strides_reach_the_store() -> None:
+    memory = memory_of(CUBE, {})
+    case = Case(memory, (3, 5, 9), seed=7, activation=1, gap=2)
+    case.c = np.maximum(case.c, 0)
+    other = Case(memory, (3, 5, 9), seed=8, activation=3, high=5, low=-6)
+    other.c = np.minimum(np.maximum(other.c, -6), 5)
+    run([case, other])
+
+
+def test_a_cleared_datapath_begins_anew() -> None:
+    memory = memory_of(CUBE, {})
+    case = Case(memory, (5, 5, 13), seed=7)
+    dut = Datapath(memory.params)
+
+    async def bench(ctx: Any) -> None:
+        # Begin a job whose operands never come, drop it, run another.
+        set_job(ctx, dut, {**case.job, "n": 2, "m": 9})
+        await ctx.tick().repeat(12)
+        assert ctx.get(dut.a_command.valid)
+        ctx.set(dut.job.valid, 0)
+        ctx.set(dut.a_beat.valid, 1)
+        await ctx.tick().repeat(3)
+        ctx.set(dut.a_beat.valid, 0)
+        ctx.set(dut.clear, 1)
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
+        assert not ctx.get(dut.a_command.valid) and ctx.get(dut.job.ready)
+        await memory.serve(ctx, dut, [case.job])
+
+    simulate(dut, bench)
+    assert case.stored().tobytes() == case.wanted()
+
+
+def test_an_engine_that_fails_is_told() -> None:
+    memory = memory_of(ENGINES["planes"][0], {})
+    case = Case(memory, (1, 1, 1))
+    dut, errors = Datapath(memory.params), 0
+
+    async def bench(ctx: Any) -> None:
+        nonlocal errors
+        set_job(ctx, dut, {**case.job, "bits": 4})  # the engine has three planes
+        for _ in range(60):
+            await ctx.tick()
+            errors += ctx.get(dut.engine_error)
+            assert not ctx.get(dut.done) and not ctx.get(dut.c_command.valid)
+
+    simulate(dut, bench)
+    assert errors == 1
