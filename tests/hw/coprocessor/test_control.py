@@ -334,8 +334,8 @@ def test_an_error_of_the_engine():
 def test_timeout():
     async def body(b):
         async def stuck(ctx):
-            for _ in range(5):
-                await wait(ctx, 60)
+            for cycles in (0, 90, 95, 98):
+                await wait(ctx, cycles)
                 await b.pulse(b.dut.progress, ctx=ctx)
             assert not ctx.get(b.dut.stop)
             b.held = True
