@@ -23,7 +23,6 @@ from sim.golden.coprocessor.contract import Contract
 __all__ = ["Accelerator", "Quantized", "Ticket", "Weights"]
 
 _ALIGN = 64  #: Bytes to a multiple of which buffers lie.
-_COPY = 32768  #: Bytes of a row of a copy.
 
 
 @dataclass(frozen=True)
@@ -339,38 +338,6 @@ class Accelerator:
             raise ValueError("a product needs the weights: wait for it before freeing them")
         self._weights.remove(weights)
         self._free(weights.w, weights.s)
-
-    def copy(self, source: Buffer, target: Buffer, timeout: float | None = None) -> None:
-        """Let the device copy a buffer to another one of its size.
-
-        Raises ``ValueError`` where they overlap or differ in size.
-        """
-        if source.size != target.size or source.overlaps(target):
-            raise ValueError(
-                f"{source.size} bytes at {source.address:#x} cannot be copied to {target.size} at "
-                f"{target.address:#x}: the buffers must have one size and not overlap"
-            )
-        rows, rest = divmod(source.size, _COPY)
-        for m, n, start in ((rows, _COPY, 0), (1, rest, rows * _COPY)):
-            if not m or not n:
-                continue
-            if self.device.full:
-                raise ValueError("the queue is full: wait for a product first")
-            descriptor = Descriptor(
-                op=OPS["copy"],
-                m=m,
-                n=n,
-                k=1,
-                a=source.address + start,
-                c=target.address + start,
-                a_stride=_COPY,
-                c_stride=_COPY // 4,
-            )
-            self._check(descriptor)
-            run = self.device.start(descriptor)
-            self.device.wait(run, timeout)
-            if run.error:
-                raise run.error
 
     # Parts.
 

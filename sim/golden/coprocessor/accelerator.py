@@ -32,6 +32,7 @@ from hw.spec.registers import Register, RegisterMap
 from sim.golden.coprocessor.contract import Contract, Extent
 from sim.golden.coprocessor.product import multiply
 from sim.golden.coprocessor.roofline import roofline
+from sim.golden.mpgemm.scaled import group_steps
 
 __all__ = ["BusError", "GoldenAccelerator", "registers_of"]
 
@@ -332,26 +333,29 @@ class GoldenAccelerator:
         self._go_on()
 
     def _run(self, d: Descriptor) -> None:
-        extents = self.contract.extents(d)
-        if d.op == OPS["copy"]:
-            self._store(extents["c"], self._load(extents["a"]))
-        elif d.op != OPS["fence"]:
-            result = multiply(self.contract, d, self._load)
-            self._store(extents["c"], result.c)
-            self._nan |= result.nan
+        if d.op == OPS["fence"]:
+            return
+        result = multiply(self.contract, d, self._load)
+        self._store(self.contract.extents(d)["c"], result.c)
+        self._nan |= result.nan
         self._count(d)
 
     def _count(self, d: Descriptor) -> None:
-        """Count what is known: bytes and products; cycles are those of the roofline."""
-        found = roofline(d, self.contract)
-        tables = self.contract.unit.name in ("lut", "lut-ternary")
+        """Count bytes of operands, and products where the engine multiplies; no lookups.
+
+        Cycles are those of the roofline, products those of whole tiles and steps.
+        """
+        found, c = roofline(d, self.contract), self.contract
+        tiles = len(c.tiles(d.n)) * c.row_tiles(d.m) * c["rows"] * c["columns"]
+        steps = sum(group_steps(c.parameters, d.k, c["depth"]))
+        multiplies = c.unit.name not in ("lut", "lut-ternary", "pq")
         for name, value in {
             "cycles": found.cycles,
             "busy": found.cycles,
             "compute": found.compute,
             "rd_bytes": found.read_bytes,
             "wr_bytes": found.write_bytes,
-            "lookups" if tables else "macs": found.macs,
+            "macs": tiles * steps * c["depth"] * multiplies,
         }.items():
             self._counters[name] += value
 
