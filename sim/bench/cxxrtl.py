@@ -17,13 +17,13 @@ __all__ = ["compiled"]
 _SCRIPT = """\
 read_verilog design.v
 hierarchy -check -top {top}
-write_cxxrtl -g0 -nohierarchy design.cc
+write_cxxrtl -g0 -nohierarchy -noflatten design.cc
 """
 
 _TIMEOUT = 3600.0  #: Seconds; a large array takes a minute.
 
 #: -O1 halves the time of the compiler, but costs more than half of the speed.
-_FLAGS = ("-std=c++17", "-O3", "-fno-exceptions", "-shared", "-fPIC", "-w")
+_FLAGS = ("-std=c++17", "-O2", "-fno-exceptions", "-shared", "-fPIC", "-w")
 
 
 def compiled(verilog: str, top: str, bench: Path, cache: Path) -> Path:
