@@ -42,7 +42,7 @@ def panel_of(words: list[int], slot: int) -> bytes:
     return b"".join(word.to_bytes(slot, "little") for word in words)
 
 
-@dataclass
+@dataclass(repr=False)
 class Memory:
     """A bus that moves a word each way a cycle, ``latency`` cycles after it was asked for.
 
@@ -102,7 +102,10 @@ class Memory:
         return beats
 
     async def serve(self, ctx: Any, dut: Datapath, jobs: list[dict[str, int]]) -> list[int]:
-        """Run jobs one after the other; return the cycles of each."""
+        """Run jobs one after the other; return the cycles of each.
+
+        Ends early with an engine that fails.
+        """
         kinds, bus = dut.kinds, self.params.bus_bytes
         todo: dict[str, deque] = {k: deque() for k in kinds}
         beats: dict[str, deque] = {k: deque() for k in kinds}
@@ -126,6 +129,8 @@ class Memory:
             assert now < self.deadline
             for name, value in zip(COUNTS, values[-len(COUNTS) :], strict=True):
                 self.counts[name] += value
+            if self.counts["engine_error"]:
+                return cycles
             for i, kind in enumerate(kinds):
                 valid, ready, address, size = values[4 * i : 4 * i + 4]
                 if valid and ready:
@@ -214,7 +219,7 @@ def simulate(dut: Any, bench: Any) -> None:
     sim.run()
 
 
-@dataclass
+@dataclass(repr=False)
 class Feed:
     """A memory behind one buffer of operands, and a reader of what it sends."""
 
