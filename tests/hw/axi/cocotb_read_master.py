@@ -72,7 +72,8 @@ async def turns(dut):
 @cocotb.test()
 async def faults(dut):
     """An error in any word of any burst is reported with the address of its burst."""
-    plan = Bench(dut, "read").expected_bursts(0x2F00 + 4, 40 * Bench(dut, "read").size)
+    base = 0x2F04 // config()["aligns"][0] * config()["aligns"][0]
+    plan = Bench(dut, "read").expected_bursts(base, 40 * Bench(dut, "read").size)
     for code, response in ((1, SLVERR), (2, DECERR)):
         for index, (addr, words) in enumerate(plan):
             for word in {0, words // 2, words - 1}:
@@ -81,9 +82,8 @@ async def faults(dut):
                     return response if (i, w) == (index, word) else OKAY
 
                 bench = Bench(dut, "read", fault=fault, stall={"r": 0.2})
-                align = bench.config["aligns"][0]
                 await bench.start(2)
-                bench.ask(0, (0x2F00 + 4) // align * align, 40 * bench.size)
+                bench.ask(0, base, 40 * bench.size)
                 await bench.settle()
                 assert bench.faults == [(code, addr)]
                 bench.check_reads()
@@ -129,7 +129,7 @@ async def stop_at_every_cycle(dut):
             await bench.step()
         bench.drive("stop", 1)
         await bench.step()
-        bursts = bench.index + (bench.driven["m_axi_arready"] and 0)
+        bursts = bench.index
         await bench.until(lambda b=bench: int(b.dut.idle.value), 400)
         # What was up or behind it may still have gone out, no more.
         assert bench.index - bursts <= 3
@@ -213,7 +213,7 @@ async def ready_never_comes(dut):
 async def throughput(dut):
     """A word per cycle with a latency of 100, if enough bursts are in flight."""
     c = config()
-    enough = c["outstanding"] * min(c["max_burst"], 16) >= 110
+    enough = c["outstanding"] * c["max_burst"] >= 110
     for k, align in enumerate(c["aligns"]):
         bench = Bench(dut, "read", latency=100 if enough else 1)
         await bench.start()
