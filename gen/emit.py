@@ -232,7 +232,7 @@ def _interface(component: wiring.Component, body: str, module: str) -> dict[str,
         clock = {"name": clk, "edge": "rising", "reset": None}
         ports.append({"name": clk, "dir": "in", "width": 1, "role": "clock"})
         if rst in present:
-            active = "high" if rst == "rst" else "low"
+            active = "low" if rst.endswith("n") else "high"
             clock |= {"reset": rst, "reset_active": active, "reset_kind": "synchronous"}
             ports.append({"name": rst, "dir": "in", "width": 1, "role": "reset"})
     streams: dict[str, dict[str, Any]] = {}
