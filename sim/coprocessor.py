@@ -143,6 +143,8 @@ class SimTransport:
         How the memory behaves.
     cache
         Folder of compiled designs.
+    flatten
+        Flatten the design first: several times the time to compile, for long runs.
 
     A rule of the bus that the design breaks is a :class:`DeviceError` from then on. Raises
     :class:`fpga.tools.ToolError` where Yosys or the compiler is missing.
@@ -155,6 +157,7 @@ class SimTransport:
         model: MemoryModel | None = None,
         *,
         cache: Path = CACHE,
+        flatten: bool = False,
     ) -> None:
         self.model = model or MemoryModel()
         text = verilog.read_text(encoding="utf-8") if isinstance(verilog, Path) else verilog
@@ -168,7 +171,8 @@ class SimTransport:
         self._heap = Heap(self.model.base, self.model.size)
         self._started = time.monotonic()
         self._say(f"compiling {manifest['module']}")
-        self._lib = _library(compiled(text, str(manifest["module"]), _BENCH, cache))
+        path = compiled(text, str(manifest["module"]), _BENCH, cache, flatten=flatten)
+        self._lib = _library(path)
         percent, seed = self.model.percent, self.model.seed or 0
         config = _Config(
             base=self.model.base,
