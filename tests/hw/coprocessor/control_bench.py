@@ -223,13 +223,14 @@ class Bench:
                 await self.pulse(dut.done, ctx=ctx)
 
     async def watch(self, ctx):
-        dut = self.dut
+        dut, rest = self.dut, 0
         while True:
             ctx.set(dut.idle, not (self.held or self.reading or self.writing))
             await ctx.tick()
+            rest = rest + 1 if ctx.get(dut.idle) and ctx.get(dut.stop) else 0
             if ctx.get(dut.clear):
                 self.clears += 1
-                assert ctx.get(dut.stop) and ctx.get(dut.idle)
+                assert rest >= 4, "something may still be on its way"
 
     def run(self, body):
         async def host(ctx):

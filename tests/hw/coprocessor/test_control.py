@@ -250,6 +250,8 @@ def test_copy_and_fence():
 @pytest.mark.parametrize("code", [1, 2])
 def test_a_descriptor_that_cannot_be_fetched(code):
     async def body(b):
+        await b.good()
+        b.jobs.clear()
         b.fetch_fault = code
         b.put(0, GOOD)
         await b.queue(RECORD_EN=1)
@@ -310,6 +312,11 @@ def test_a_record_that_cannot_be_written():
         assert len(b.records) == 1 and b.clears == 1
         assert await b.get("STATUS", "COMPLETED") == 1 and not await b.get("STATUS", "DONE")
         assert await b.error() == (3, QBASE + 256, 0x7001, 0)
+        b.put(1, replace(GOOD, m=0))
+        await b.queue(RECORD_EN=1)
+        await b.set("QHEAD", 2)
+        await b.idle()
+        assert await b.error() == (7, QBASE + 64, 0x7001, 1)  # that was first
         b.record_fault = None
         await b.good()
 
@@ -413,7 +420,12 @@ def test_abort_while_idle_and_commands_together():
         await b.set("CTRL", QUEUE_EN=1, IRQ_EN=1, ABORT=1)
         assert await b.get("CTRL") == MAP["CTRL"].make(IRQ_EN=1)
         assert not await b.get("STATUS", "ERROR") and not b.clears
+        b.put(0, GOOD)
+        await b.set("QHEAD", 1)
+        await b.set("CTRL", QUEUE_EN=1, ABORT=1)
         await b.set("CTRL", START=1, ABORT=1)
+        await b.idle()
+        assert not b.fetched and await b.get("QTAIL") == 0
         await b.set("CTRL", START=1, SOFT_RESET=1, IRQ_EN=1)
         await b.idle()
         assert not b.jobs and await b.get("CTRL") == 0
@@ -637,10 +649,13 @@ def test_nan_is_sticky(late):
     async def body(b):
         await b.pulse(b.dut.nan)
         assert await b.get("STATUS", "NAN")
-        if late:  # with the write that clears it
-            b.ctx.set(b.dut.nan, 1)
-            await b.set("IRQ_STATUS", DONE=1)
-            b.ctx.set(b.dut.nan, 0)
+        if late:  # in the cycle of the write that clears it
+            bus = b.dut.bus
+            b.ctx.set(bus.address, MAP["IRQ_STATUS"].offset)
+            b.ctx.set(bus.data, MAP["IRQ_STATUS"].make(DONE=1))
+            b.ctx.set(bus.strobe, 15)
+            await b.pulse(bus.request, bus.write, b.dut.nan)
+            await wait(b.ctx, 4)
             assert await b.get("STATUS", "NAN")
         await b.set("IRQ_STATUS", ERROR=1)
         assert await b.get("STATUS", "NAN")
