@@ -231,7 +231,7 @@ class Control(wiring.Component):
                     m.d.sync += [self.cmd.valid.eq(0), self.job.valid.eq(0), count.eq(0)]
                     m.d.sync += state.eq(Mux(resetting, State.WIPE, State.FINISH))
             with m.Case(State.WIPE):
-                m.d.comb += words.wipe.eq(1)
+                m.d.comb += words.wipe.eq(count != DESCRIPTOR_WORDS)
                 # An access that begins in this cycle has to get its answer in the next one.
                 m.d.comb += wipe.eq((count == DESCRIPTOR_WORDS) & ~self.bus.request)
                 with m.If(count != DESCRIPTOR_WORDS):
