@@ -227,7 +227,7 @@ def test_write_master_last(tmp_path):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize(("align", "rules", "bound"), [(1, "w_outside", 20), (4, "comes|idle", 40)])
+@pytest.mark.parametrize(("align", "rules", "bound"), [(1, "w_outside", 8), (4, "idle", 14)])
 def test_write_master_bounded(tmp_path, align, rules, bound):
     """What takes too long to prove: no exception in so many cycles from a reset on."""
     verdict = prove(write_master(align), tmp_path, rules=rules, seconds=600, bound=bound)
