@@ -90,7 +90,9 @@ def add_unit_options(
         silent = field.default is None or field.default is False  # 0 is a default to tell
         default = "" if silent else f" (default: {field.default})"
         text = (unit.help[field.name] + default).replace("%", "%%")
-        if kind is bool:
+        if kind is bool and field.default is None:
+            group.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+        elif kind is bool:
             group.add_argument(option, action="store_true", help=text)
         else:
             group.add_argument(

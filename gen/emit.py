@@ -161,8 +161,8 @@ def command_line(unit: Unit, params: Any, module: str) -> str:
         if value is None or (value == field.default and not field.metadata.get("always")):
             continue
         option = "--" + field.name.replace("_", "-")
-        if value is True:
-            words.append(option)
+        if isinstance(value, bool):  # without a default there is an option that says no
+            words.append(option if value else f"--no-{option[2:]}")
         elif str(value).startswith("-"):  # argparse would take it for an option
             words.append(f"{option}={value}")
         else:
@@ -248,7 +248,7 @@ def _interface(component: wiring.Component, body: str, module: str) -> dict[str,
         clock = {"name": clk, "edge": "rising", "reset": None}
         ports.append({"name": clk, "dir": "in", "width": 1, "role": "clock"})
         if rst in present:
-            active = "high" if rst == "rst" else "low"
+            active = "low" if rst.endswith("n") else "high"
             clock |= {"reset": rst, "reset_active": active, "reset_kind": "synchronous"}
             ports.append({"name": rst, "dir": "in", "width": 1, "role": "reset"})
     streams: dict[str, dict[str, Any]] = {}

@@ -78,9 +78,11 @@ def wire_up(m: Module, ports: list[Port]) -> dict[str, tuple[Any, PortDirection]
 
 
 def named_clock(m: Module, clock: str, reset: str) -> dict[str, tuple[Any, PortDirection]]:
-    """Drive the clock domain of ``m`` from ports of these names; the reset is active low."""
+    """Drive the clock domain of ``m`` from ports of these names.
+
+    The reset is active low if its name ends with n.
+    """
     m.domains.sync = domain = ClockDomain("sync")
-    domain.clk = Signal(name=clock)
-    resetn = Signal(name=reset)
-    m.d.comb += domain.rst.eq(~resetn)
-    return {clock: (domain.clk, PortDirection.Input), reset: (resetn, PortDirection.Input)}
+    domain.clk, port = Signal(name=clock), Signal(name=reset)
+    m.d.comb += domain.rst.eq(~port if reset.endswith("n") else port)
+    return {clock: (domain.clk, PortDirection.Input), reset: (port, PortDirection.Input)}

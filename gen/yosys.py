@@ -23,6 +23,12 @@ _WAKE = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\
 # A process of a constant alone is sensitive to nothing: it would never run at all.
 _CONSTANT = re.compile(r"^( *)always @\*\n *(\S.* = \d+'\w+;)$", re.M)
 
+# A large memory of one value is written word by word; a loop says the same.
+_FILL = re.compile(
+    r"^( *)initial begin\n *(\S+)\[0\] = (\d+'h[0-9a-f]+);\n(?: *\2\[\d+\] = \3;\n)+ *end$", re.M
+)
+_LONG = 64
+
 _SCRIPT = """\
 read_rtlil in.il
 proc -nomux -norom
@@ -88,7 +94,19 @@ def to_verilog(rtlil: str) -> str:
                 raise YosysError((folder / "stderr").read_text(errors="replace").strip()) from None
         text = (folder / "out.v").read_text(encoding="utf-8")
     text = re.sub(r"^module .*?^endmodule$", _with_constants, text, flags=re.M | re.S)
+    text = _FILL.sub(_filled, text)
     return _WAKE.sub(r"\1reg \2; initial \2 = 0;", text)
+
+
+def _filled(words: re.Match[str]) -> str:
+    """Return the loop that fills a memory with one value, if it is long."""
+    count = words[0].count("\n") - 1
+    if count <= _LONG:
+        return words[0]
+    indent, name, value = words.groups()
+    index = f"fill_{name.strip(chr(92))}"
+    loop = f"for ({index} = 0; {index} < {count}; {index} = {index} + 1)"
+    return f"{indent}integer {index};\n{indent}initial\n{indent}  {loop} {name}[{index}] = {value};"
 
 
 def _with_constants(module: re.Match[str]) -> str:

@@ -34,13 +34,18 @@ ACCESSES = ("RO", "RW", "W1C", "WO")
 
 @dataclass(frozen=True)
 class Field:
-    """Bits ``lsb`` and up of a register. ``reset`` is the value of a constant, or after reset."""
+    """Bits ``lsb`` and up of a register. ``reset`` is the value of a constant, or after reset.
+
+    A field that acts ``once`` is a command in a register that else keeps what is written: writing 1
+    to it acts, and it reads 0.
+    """
 
     name: str
     lsb: int
     width: int
     doc: str
     reset: int = 0
+    once: bool = False
 
     def __post_init__(self) -> None:
         if self.lsb < 0 or self.width < 1 or self.lsb + self.width > WORD:

@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driver of the matrix co-processor: numpy arrays in, numpy arrays out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpga.driver.device import Device, Run
+from fpga.driver.memory import Buffer
+from fpga.driver.operands import Operands, Quantized
+from fpga.driver.self_test import compare
+from fpga.driver.transport import MemoryTransport
+from hw.spec.coprocessor import ACTIVATIONS, ERROR_MEANINGS, OPS, Descriptor
+from sim.golden.coprocessor.accelerator import registers_of
+from sim.golden.coprocessor.contract import Contract
+
+__all__ = ["Accelerator", "Quantized", "Ticket", "Weights"]
+
+_ALIGN = 64  #: Bytes to a multiple of which buffers lie.
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """W as bytes, and what its scales are made of."""
+
+    k: int
+    n: int
+    bits: int
+    data: bytes
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """W (K, N) in the device's memory; its scales too, if they do not depend on A's."""
+
+    k: int
+    n: int
+    bits: int
+    w: Buffer
+    s: Buffer | None
+    given: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A product that was submitted; ``run`` tells how far it is."""
+
+    shape: tuple[int, int]
+    run: Run
+    c: Buffer
+    stride: int
+    out: NDArray[Any] | None = field(repr=False)
+    buffers: list[Buffer] = field(repr=False)
+    weights: Weights | None = field(repr=False)
+    result: NDArray[Any] | None = field(default=None, repr=False)
+
+    @property
+    def nan(self) -> bool:
+        """Whether a sum was not a number, here or in a product on its way at the same time."""
+        return self.run.nan
+
+
+class Accelerator:
+    """The co-processor behind ``transport``, as ``manifest`` (or a file of it) describes it.
+
+    Parameters
+    ----------
+    transport
+        Registers and memory; it is closed with the accelerator.
+    manifest
+        What was emitted together with the Verilog.
+    queue
+        Entries of a ring of descriptors, a power of two; 0: one product at a time, by START.
+    timeout
+        Seconds after which a device that does not answer is given up.
+
+    Raises ``ValueError`` for a device that was generated with other parameters, naming both, and
+    :class:`DeviceError` for one that is none.
+    """
+
+    def __init__(
+        self,
+        transport: MemoryTransport,
+        manifest: Mapping[str, Any] | str | Path,
+        *,
+        queue: int = 0,
+        timeout: float = 60.0,
+    ) -> None:
+        facts: Mapping[str, Any]
+        if isinstance(manifest, Mapping):
+            facts = manifest
+        else:
+            facts = json.loads(Path(manifest).read_text(encoding="utf-8"))
+        self.transport = transport
+        self.contract = Contract.of(facts)
+        self.operands = Operands(self.contract)
+        self._device: Device | None = Device(transport, registers_of(facts), queue, timeout)
+        self._weights: list[Weights] = []
+        self._tickets: list[Ticket] = []
+
+    @property
+    def device(self) -> Device:
+        """The registers. Raises ``ValueError`` when the accelerator is closed."""
+        if self._device is None:
+            raise ValueError("the accelerator is closed")
+        return self._device
+
+    @property
+    def lam(self) -> int:
+        """Exponent of the unit of integers in C: they count multiples of ``2**lam``."""
+        return self.operands.lam
+
+    def __enter__(self) -> "Accelerator":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the device, give its memory back, and close the transport."""
+        if self._device is None:
+            return
+        device, self._device = self._device, None
+        try:
+            device.close()
+            for ticket in self._tickets:
+                self._free(*ticket.buffers)
+            for weights in self._weights:
+                self._free(weights.w, weights.s)
+        finally:
+            self._tickets.clear()
+            self._weights.clear()
+            self.transport.close()
+
+    def reset(self) -> None:
+        """Reset the device; products that were on their way fail, loaded weights stay."""
+        self.device.reset()
+        self._release()
+
+    def abort(self) -> None:
+        """End what is running; products that are not done by then fail with code 12."""
+        self.device.abort()
+        self._release()
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name, all of one moment."""
+        return self.device.counters()
+
+    def clear_counters(self) -> None:
+        """Zero the counters."""
+        self.device.clear_counters()
+
+    def self_test(self, products: int = 6, seed: int = 1) -> int:
+        """Identify the device, compare small products with the golden model; return how many.
+
+        Raises :class:`DeviceError` naming the first element that differs.
+        """
+        self.device.identify()
+        return compare(self, products, seed)
+
+    # Products.
+
+    def gemm(self, a: NDArray[Any] | Quantized, w: Any, **options: Any) -> NDArray[Any]:
+        """Return ``a @ w``, exactly as the engine gives it.
+
+        Parameters
+        ----------
+        a
+            Values (M, K) that the format of activations has exactly, or :class:`Quantized` codes.
+        w
+            Values (K, N), codes, or :class:`Weights`; integers for engines without a format of
+            weights; tables (S, c, N) for ``pq``.
+        scales, zeros, act_scales
+            Values (groups, N), integers (groups, N) and values (groups, M) where the engine takes
+            such; centroids (S, c, length) for ``pq``. Those of a :class:`Quantized` count.
+        numbers
+            What requantises a column, each (N,): ``m``, ``s``, and ``add`` and ``z`` if wanted.
+        activation, clamp
+            ``none``, ``relu`` or ``clamp``; the last with its two bounds, -128 to 127.
+        out
+            Where to put the result, else in a new array.
+        bits
+            Bit planes of w, where the engine may take fewer than it has; 0: all.
+        prune
+            Keep the largest weights, where an engine with N:M weights cannot hold all.
+
+        Integers count multiples of ``2**lam``; engines that scale in binary32 give float32. Raises
+        ``ValueError`` for what does not fit, before the device knows of it, and
+        :class:`fpga.driver.errors.AcceleratorError` where the device fails.
+        """
+        return self.wait(self.submit(a, w, **options))
+
+    def submit(
+        self,
+        a: NDArray[Any] | Quantized,
+        w: Any,
+        *,
+        scales: NDArray[Any] | None = None,
+        zeros: NDArray[Any] | None = None,
+        act_scales: NDArray[Any] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+        activation: str = "none",
+        clamp: tuple[int, int] | None = None,
+        out: NDArray[Any] | None = None,
+        bits: int = 0,
+        prune: bool = False,
+    ) -> Ticket:
+        """Begin a product and return at once; the arguments are those of :meth:`gemm`."""
+        device = self.device
+        chosen = self._activation(activation, clamp)
+        codes = self.operands.a_codes(a)
+        given = {"scales": scales, "zeros": zeros, "numbers": numbers}
+        ready: Weights | _Packed
+        if isinstance(w, Weights):
+            self._check_loaded(w, {**given, "bits": bits or None, "prune": prune or None})
+            ready = w
+        else:
+            ready = self._pack(w, given, bits, prune)
+        m, k, n = len(codes), codes.shape[1], ready.n
+        if k != ready.k and not self._same_steps(k, ready.k):
+            raise ValueError(f"a has {k} columns, but w has {ready.k} rows")
+        if isinstance(a, Quantized) and act_scales is None:
+            act_scales = a.scales
+        self._check_out(out, (m, n), a, w)
+        found = self.operands.s_given((m, n, k), {**ready.given, "act_scales": act_scales})
+        a_data, a_stride = self.operands.a_bytes(codes)
+        stride = self.operands.c_stride(n)
+        parts = {"a": a_data}
+        if isinstance(ready, _Packed):
+            parts["w"] = ready.data
+        if found is not None and (isinstance(ready, _Packed) or ready.s is None):
+            parts["s"] = self.operands.s_bytes(found, m, n)
+        if device.full:
+            raise ValueError(
+                f"the queue of {max(device.queue, 1)} is full: wait for a product first"
+            )
+        size = (m - 1) * stride + n * self.contract["c_bytes"]
+        places = self._place({**{name: len(data) for name, data in parts.items()}, "c": size})
+        try:
+            own = {"w": ready.w, "s": ready.s} if isinstance(ready, Weights) else {}
+            at = {name: b.address for name, b in (own | places).items() if b is not None}
+            descriptor = Descriptor(
+                op=OPS["gemm"],
+                w_fmt=ready.bits,
+                m=m,
+                n=n,
+                k=k,
+                **at,
+                a_stride=a_stride,
+                c_stride=stride // 4,
+                **chosen,
+            )
+            self._check(descriptor)
+            for name, data in parts.items():
+                self.transport.upload(places[name].address, data)
+            run = device.start(descriptor)
+        except BaseException:
+            self._free(*places.values())
+            raise
+        loaded = ready if isinstance(ready, Weights) else None
+        ticket = Ticket((m, n), run, places["c"], stride, out, list(places.values()), loaded)
+        self._tickets.append(ticket)
+        return ticket
+
+    def wait(self, ticket: Ticket, timeout: float | None = None) -> NDArray[Any]:
+        """Return the result of a product when it is done.
+
+        Raises its :class:`fpga.driver.errors.AcceleratorError`, and :class:`DeviceError` if it is
+        not done after ``timeout`` seconds.
+        """
+        if ticket.result is not None:
+            return ticket.result
+        if not ticket.run.done:
+            self.device.wait(ticket.run, timeout)
+        if ticket.run.error:
+            self._release()
+            raise ticket.run.error
+        if ticket not in self._tickets:
+            raise ValueError("the accelerator was closed before the product was fetched")
+        m, n = ticket.shape
+        data = self.transport.download(ticket.c.address, ticket.c.size)
+        result = self.operands.c_array(data, m, n, ticket.stride)
+        if ticket.out is not None:
+            ticket.out[...] = result
+            result = ticket.out
+        ticket.result = result
+        self._tickets.remove(ticket)
+        self._free(*ticket.buffers)
+        return result
+
+    def load_weights(
+        self,
+        w: NDArray[Any] | Quantized,
+        *,
+        scales: NDArray[Any] | None = None,
+        zeros: NDArray[Any] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+        bits: int = 0,
+        prune: bool = False,
+    ) -> Weights:
+        """Pack W once and keep it in the device's memory until :meth:`free`.
+
+        The arguments are those of :meth:`gemm`.
+        """
+        _ = self.device
+        packed = self._pack(w, {"scales": scales, "zeros": zeros, "numbers": numbers}, bits, prune)
+        parts = {"w": packed.data}
+        if not self.contract.parameters["act_scale"]:
+            found = self.operands.s_given((1, packed.n, packed.k), packed.given)
+            if found is not None:
+                parts["s"] = self.operands.s_bytes(found, 1, packed.n)
+        places = self._place({name: len(data) for name, data in parts.items()})
+        for name, data in parts.items():
+            self.transport.upload(places[name].address, data)
+        weights = Weights(
+            packed.k, packed.n, packed.bits, places["w"], places.get("s"), packed.given
+        )
+        self._weights.append(weights)
+        return weights
+
+    def free(self, weights: Weights) -> None:
+        """Give the memory of weights back. Raises ``ValueError`` while a product needs them."""
+        if weights not in self._weights:
+            raise ValueError("the weights are not loaded here, or were freed already")
+        if any(ticket.weights is weights for ticket in self._tickets):
+            raise ValueError("a product needs the weights: wait for it before freeing them")
+        self._weights.remove(weights)
+        self._free(weights.w, weights.s)
+
+    # Parts.
+
+    def _pack(self, w: Any, given: Mapping[str, Any], bits: int, prune: bool) -> _Packed:
+        codes = self.operands.w_codes(w, bits, prune)
+        if isinstance(w, Quantized):
+            own = {"scales": w.scales, "zeros": w.zeros}
+            given = {name: own.get(name) if v is None else v for name, v in given.items()}
+        k, n = codes.shape[0], codes.shape[-1]
+        if self.contract.unit.name == "pq":
+            # The last of the subspaces may be one that max_k cuts short.
+            k = min(k * int(self.contract.parameters["subvector"]), self.contract.unit.engine.max_k)
+        self.operands.s_given((1, n, k), given, now=False)
+        return _Packed(k, n, bits, self.operands.w_bytes(codes, bits), given)
+
+    def _same_steps(self, k: int, tables: int) -> bool:
+        """Whether tables of ``pq`` for so many products serve for ``k``."""
+        if self.contract.unit.name != "pq":
+            return False
+        width = int(self.contract.parameters["subvector"])
+        return -(-k // width) == -(-tables // width)
+
+    def _activation(self, name: str, clamp: tuple[int, int] | None) -> dict[str, int]:
+        """Return the fields of an activation."""
+        if name == "none" and clamp is not None:
+            name = "clamp"
+        if name not in ACTIVATIONS or (name == "clamp") != (clamp is not None):
+            told = f"{name!r} with clamp {clamp}"
+            raise ValueError(f"activation must be {', '.join(ACTIVATIONS)}, not {told}")
+        if clamp is None:
+            return {"activation": ACTIVATIONS[name]}
+        if self.contract.is_float:
+            raise ValueError("clamp is not taken by this engine: its results are float32")
+        low, high = clamp
+        if not -128 <= low <= high <= 127:
+            raise ValueError(f"clamp must be two bounds from -128 to 127, not {clamp}")
+        return {"activation": ACTIVATIONS[name], "clamp_low": low, "clamp_high": high}
+
+    def _check_loaded(self, weights: Weights, given: Mapping[str, Any]) -> None:
+        if weights not in self._weights:
+            raise ValueError("the weights are not loaded here, or were freed")
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} belong to load_weights where w is loaded")
+
+    def _check_out(self, out: Any, shape: tuple[int, int], a: Any, w: Any) -> None:
+        if out is None:
+            return
+        if (
+            not isinstance(out, np.ndarray)
+            or out.shape != shape
+            or out.dtype != self.operands.c_type
+        ):
+            told = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise ValueError(f"out must be {shape} {self.operands.c_type}, not {told}")
+        if not out.flags.writeable:
+            raise ValueError("out must be writeable")
+        for name, other in (("a", a), ("w", w)):
+            other = other.codes if isinstance(other, Quantized) else other
+            if isinstance(other, np.ndarray) and np.shares_memory(out, other):
+                raise ValueError(f"out must not overlap {name}")
+        if any(t.out is not None and np.shares_memory(out, t.out) for t in self._tickets):
+            raise ValueError("out must not overlap that of a product on its way")
+
+    def _check(self, descriptor: Descriptor) -> None:
+        """Raise ``ValueError`` for what the device would refuse."""
+        code = self.contract.refusal(descriptor.pack())
+        if code:
+            raise ValueError(
+                f"the device would refuse this with error {code}: {ERROR_MEANINGS[code]}"
+            )
+
+    def _place(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
+        """Take a buffer for each name, or none at all."""
+        places: dict[str, Buffer] = {}
+        try:
+            for name, size in sizes.items():
+                places[name] = self.transport.alloc(size, _ALIGN)
+        except ValueError:
+            self._free(*places.values())
+            raise
+        return places
+
+    def _free(self, *buffers: Buffer | None) -> None:
+        for buffer in buffers:
+            if buffer is not None:
+                self.transport.free(buffer)
+
+    def _release(self) -> None:
+        """Give back what belongs to products that failed."""
+        for ticket in [t for t in self._tickets if t.run.error]:
+            self._tickets.remove(ticket)
+            self._free(*ticket.buffers)

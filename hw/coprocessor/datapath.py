@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The datapath of the matrix co-processor: from a job to commands and beats of memory."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, exact_log2
+
+from hw.arith.recode import lookup
+from hw.arith.wires import wire
+from hw.axi.dma import command, read_beats, write_beats
+from hw.coprocessor.job import job_signature
+from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
+from hw.coprocessor.params import CoprocessorParams
+from hw.coprocessor.row_buffer import RowBuffer
+from hw.coprocessor.store import Store
+
+__all__ = ["Datapath"]
+
+
+class Datapath(wiring.Component):
+    """Compute ``C = A W``, job by job: column tile by column tile, row tile by row tile.
+
+    Operands of the next tiles are read while the engine computes, results are written while it
+    computes the next ones. ``copy`` of a job is ignored: the control must refuse it.
+
+    Parameters
+    ----------
+    params : :class:`~hw.coprocessor.params.CoprocessorParams`
+
+    Members
+    -------
+    job : ``In(job_signature(addr_bits))``
+        Taken when it is begun.
+    done : ``Out(1)``
+        For one cycle: all bytes of C are in memory. The next job is taken only later.
+    engine_error, nan : ``Out(1)``
+        For one cycle: the engine ended the job with an error; a sum was no number. After an error
+        ``done`` does not come, and only ``clear`` helps.
+    clear : ``In(1)``
+        Forget the job and all that was read; only while no beats can come.
+    a_command, w_command, s_command : ``Out(command(addr_bits))``
+        What to read of A, W and S. Those of A begin at any byte, the others at multiples of
+        ``params.w_align`` and ``params.s_align``. S is absent in engines without scales.
+    a_beat, w_beat, s_beat : ``In(read_beats(data_width))``
+    c_command : ``Out(command(addr_bits))``, ``c_beat`` : ``Out(write_beats(data_width))``
+        What to write; commands begin at any byte.
+    c_written : ``In(1)``
+        The bytes of a command are in memory.
+    compute, load_wait, store_wait, stall_backpressure : ``Out(1)``
+        For the counters of :data:`hw.spec.coprocessor.PERF`: the engine took a step, it waited for
+        operands, results waited for the bus, the engine waited for its results to be taken.
+    macs, lookups : ``Out``
+        What to add to these counters in this cycle.
+
+    Timing
+    ------
+    One step per cycle, as long as memory brings the operands. Commands and beats to memory come
+    from registers. A job begins two cycles after it was taken; up to 18 with bit planes, or groups
+    whose steps are no power of two.
+    """
+
+    def __init__(self, params: CoprocessorParams):
+        self.params = params
+        bits, width = params.addr_bits, params.data_width
+        self.kinds = ("a", "w", "s") if params.has_scale else ("a", "w")
+        members: dict[str, Any] = {"job": In(job_signature(bits)), "clear": In(1)}
+        members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
+        for kind in self.kinds:
+            members |= {
+                f"{kind}_command": Out(command(bits)),
+                f"{kind}_beat": In(read_beats(width)),
+            }
+        members |= {
+            "c_command": Out(command(bits)),
+            "c_beat": Out(write_beats(width)),
+            "c_written": In(1),
+            "compute": Out(1),
+            "load_wait": Out(1),
+            "store_wait": Out(1),
+            "stall_backpressure": Out(1),
+            "macs": Out(bits_for(params.macs_per_step)),
+            "lookups": Out(bits_for(params.lookups_per_beat)),
+        }
+        super().__init__(members)
+
+    def elaborate(self, platform: Any) -> Module:
+        outer, m, params = Module(), Module(), self.params
+        outer.submodules.inner = ResetInserter(self.clear)(m)
+        m.submodules.engine = engine = params.build_engine()
+        m.submodules.rows = rows = RowBuffer(params)
+        m.submodules.panels = panels = PanelBuffer(params, "wgt")
+        m.submodules.store = store = Store(params)
+        parts: list[Any] = [rows, panels, store]
+        wiring.connect(m, rows.act, engine.s_axis_act)
+        wiring.connect(m, panels.beats, engine.s_axis_wgt)
+        wiring.connect(m, engine.m_axis_out, store.out)
+        wiring.connect(m, rows.command, wiring.flipped(self.a_command))
+        wiring.connect(m, panels.command, wiring.flipped(self.w_command))
+        wiring.connect(m, store.command, wiring.flipped(self.c_command))
+        wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
+        wiring.connect(m, wiring.flipped(self.a_beat), rows.beat)
+        wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
+
+        job = Signal(self.job.payload.shape())
+        start = Signal()
+        if params.has_scale:
+            m.submodules.scales = scales = PanelBuffer(params, "scale")
+            parts.append(scales)
+            wiring.connect(m, scales.beats, engine.s_axis_scale)
+            wiring.connect(m, scales.command, wiring.flipped(self.s_command))
+            wiring.connect(m, wiring.flipped(self.s_beat), scales.beat)
+            m.d.comb += scales.address.eq(job.s)
+        row_bits = job.k << exact_log2(params.act_slot)
+        last_step = wire(m, (job.k - 1)[:16] >> exact_log2(params.depth), "last_step")
+        m.d.comb += [
+            *(part.start.eq(start) for part in parts),
+            *(side.eq(value) for part in parts for side, value in
+              ((part.m, job.m), (part.n, job.n))),
+            rows.last_step.eq(last_step),
+            rows.row_bytes.eq((row_bits + 7) >> 3),
+            rows.address.eq(job.a),
+            rows.stride.eq(job.a_stride),
+            panels.address.eq(job.w),
+            panels.stride.eq(job.w_stride),
+            # W of later column tiles has time: that is not so of A until all of it is here.
+            panels.yields.eq(rows.hurries),
+            store.address.eq(job.c),
+            store.stride.eq(job.c_stride),
+            store.activation.eq(job.activation),
+            store.high.eq(job.high),
+            store.low.eq(job.low),
+            store.written.eq(self.c_written),
+            self.done.eq(store.done),
+            self.engine_error.eq(store.error),
+            self.nan.eq(store.nan),
+        ]  # fmt: skip
+
+        busy, sized = Signal(), Signal()
+        taken = wire(m, self.job.valid & ~busy, "taken")
+        ready = [self._weights(m, panels, job, last_step, taken)]
+        if params.has_scale:
+            ready.append(self._groups(m, scales, last_step, taken))
+        m.d.comb += [
+            self.job.ready.eq(~busy),
+            start.eq(busy & ~sized & Cat(*ready).all()),
+        ]
+        with m.If(taken):
+            m.d.sync += [busy.eq(1), job.eq(self.job.payload)]
+        with m.If(start):
+            m.d.sync += sized.eq(1)
+        with m.If(store.done):
+            m.d.sync += [busy.eq(0), sized.eq(0)]
+        self._engine_jobs(m, engine, job, start)
+        self._counts(m, engine, parts)
+        return outer
+
+    def _weights(
+        self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value
+    ) -> Value:
+        """Give ``panels`` its number of slots; return whether it has it."""
+        shape = self.params.shape
+        if shape.beats == 1:
+            m.d.comb += panels.last_slot.eq(last_step)
+            return Const(1, 1)
+        if shape.sparse:
+            more = [0] + [shape.beats - 1] * 15
+        else:
+            planes = [shape.planes, *range(1, 16)]
+            more = [-(-count // shape.planes_per_beat) - 1 for count in planes]
+        left, begun, last = Signal(4), Signal(), Signal(COUNT_BITS)
+        m.d.comb += panels.last_slot.eq(last)
+        m.d.sync += begun.eq(taken)
+        with m.If(taken):
+            m.d.sync += left.eq(~0)
+        with m.Elif(begun):
+            m.d.sync += [left.eq(lookup(more, job.bits, 4)), last.eq(last_step)]
+        with m.Elif(left.any()):
+            m.d.sync += [left.eq(left - 1), last.eq(last + last_step + 1)]
+        return wire(m, ~left.any(), "weights_sized")
+
+    def _groups(self, m: Module, scales: PanelBuffer, last_step: Value, taken: Value) -> Value:
+        """Give ``scales`` its number of slots; return whether it has it."""
+        steps = self.params.group_steps
+        if steps & (steps - 1) == 0:
+            last = last_step >> exact_log2(steps) if steps else 0
+            m.d.comb += scales.last_slot.eq(last)
+            return Const(1, 1)
+        # Divide the last step by the steps of a group, a bit a cycle.
+        rest, quotient, left, begun = Signal(16), Signal(16), Signal(5), Signal()
+        top = wire(m, Cat(quotient[-1], rest)[:17], "top")
+        fits = wire(m, top >= steps, "fits")
+        m.d.comb += scales.last_slot.eq(quotient)
+        m.d.sync += begun.eq(taken)
+        with m.If(taken):
+            m.d.sync += left.eq(16)
+        with m.Elif(begun):
+            m.d.sync += [rest.eq(0), quotient.eq(last_step)]
+        with m.Elif(left.any()):
+            m.d.sync += [
+                left.eq(left - 1),
+                rest.eq(Mux(fits, top - steps, top)),
+                quotient.eq(Cat(fits, quotient[:-1])),
+            ]
+        return wire(m, ~left.any(), "groups_sized")
+
+    def _engine_jobs(self, m: Module, engine: Any, job: Any, start: Value) -> None:
+        """Give the engine a job for each column tile."""
+        columns, left = self.params.columns, Signal(16)
+        closes = wire(m, left <= columns, "closes_n")
+        width = Mux(closes, left, columns)[:16]
+        m.d.comb += [
+            engine.s_axis_job.valid.eq(left.any()),
+            engine.s_axis_job.payload.tdata.eq(Cat(job.m, width, job.k, job.bits)),
+        ]
+        with m.If(left.any() & engine.s_axis_job.ready):
+            m.d.sync += left.eq(Mux(closes, 0, left - columns))
+        with m.If(start):
+            m.d.sync += left.eq(job.n)
+
+    def _counts(self, m: Module, engine: Any, parts: list[Any]) -> None:
+        """Say what happens in this cycle."""
+        params = self.params
+        act, wgt, out = engine.s_axis_act, engine.s_axis_wgt, engine.m_axis_out
+        inputs = [(act, parts[0]), (wgt, parts[1])]
+        if params.has_scale:
+            inputs.append((engine.s_axis_scale, parts[3]))
+        misses = [side.ready & ~side.valid & part.active for side, part in inputs]
+        delayed = [self.c_command.valid & ~self.c_command.ready]
+        delayed.append(self.c_beat.valid & ~self.c_beat.ready)
+        tables = params.table_group > 0
+        m.d.comb += [
+            self.compute.eq(wgt.valid & wgt.ready),
+            self.load_wait.eq(Cat(*misses).any()),
+            self.store_wait.eq(Cat(*delayed).any()),
+            self.stall_backpressure.eq(out.valid & ~out.ready),
+        ]
+        if tables:
+            m.d.comb += self.lookups.eq(Mux(self.compute, params.lookups_per_beat, 0))
+        else:
+            m.d.comb += self.macs.eq(Mux(act.valid & act.ready, params.macs_per_step, 0))

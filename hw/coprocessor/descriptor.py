@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors to jobs, and what is wrong with them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.coprocessor.control_facts import ControlFacts
+from hw.coprocessor.job import job_signature
+from hw.spec.coprocessor import (
+    ACTIVATIONS,
+    DESCRIPTOR,
+    DESCRIPTOR_MAGIC,
+    DESCRIPTOR_VERSION,
+    ERROR_CODES,
+    FLAGS,
+    OPS,
+)
+
+__all__ = ["DescriptorReader", "job_layout", "row_bytes"]
+
+_ADDRESSES = ("a", "w", "c", "s")
+
+
+def job_layout(addr_bits: int) -> data.StructLayout:
+    """Return the payload of :func:`~hw.coprocessor.job.job_signature`."""
+    layout: data.StructLayout = job_signature(addr_bits).members["payload"].shape
+    return layout
+
+
+def row_bytes(facts: ControlFacts, job: Any) -> tuple[Value, Value]:
+    """Return the bytes of a row of A and of a row of C."""
+    if facts.act_slot < 8:
+        share = 8 // facts.act_slot
+        a_row = (job.k + (share - 1)) >> exact_log2(share)
+    else:
+        a_row = job.k << exact_log2(facts.act_slot // 8)
+    c_row = job.n << exact_log2(facts.c_bytes)
+    return Mux(job.copy, job.n, a_row), Mux(job.copy, job.n, c_row)
+
+
+class DescriptorReader(wiring.Component):
+    """Take the 16 words of a descriptor in order, hold what they say, judge it.
+
+    Parameters
+    ----------
+    facts : :class:`~hw.coprocessor.control_facts.ControlFacts`
+
+    Members
+    -------
+    valid, index, word : ``In(1)``, ``In(4)``, ``In(32)``
+        A word, and which. Word 0 begins a new descriptor.
+    job : ``Out(job_layout(addr_bits))``
+        The job; it stays until the next descriptor.
+    fence, irq, last, tag : ``Out(1)``, ``Out(1)``, ``Out(1)``, ``Out(16)``
+        What else it says.
+    error : ``Out(4)``
+        One of the codes 5 to 7, or 8 for an address with bits that the bus does not have; 0 if
+        there is no such fault.
+
+    Timing
+    ------
+    Everything is right from the second cycle after the last word.
+    """
+
+    def __init__(self, facts: ControlFacts):
+        self.facts = facts
+        super().__init__(
+            {
+                "valid": In(1),
+                "index": In(4),
+                "word": In(32),
+                "job": Out(job_layout(facts.addr_bits)),
+                "fence": Out(1),
+                "irq": Out(1),
+                "last": Out(1),
+                "tag": Out(16),
+                "error": Out(4),
+            }
+        )
+
+    def _field(self, name: str) -> Value:
+        """Return a field while its word is there."""
+        f = next(f for f in DESCRIPTOR if f.name == name)
+        return self.word[f.lsb : f.lsb + f.width]
+
+    def elaborate(self, platform: Any) -> Module:
+        m, facts, job = Module(), self.facts, self.job
+        wrong = {name: Signal(name=name) for name in ("descriptor", "unsupported", "size")}
+        beyond, gemv = Signal(), Signal()
+        field, bits = self._field, facts.addr_bits
+        a_row, c_row = row_bytes(facts, job)
+        tiles = ~self.fence & ~job.copy  # there are W and S
+
+        def blame(name: str, condition: Value) -> None:
+            with m.If(condition):
+                m.d.sync += wrong[name].eq(1)
+
+        with m.If(self.valid), m.Switch(self.index):
+            with m.Case(0):
+                op, flags = field("op"), field("flags")
+                # Beginning anew clears what the last one was blamed for.
+                m.d.sync += [
+                    beyond.eq(0),
+                    wrong["size"].eq(0),
+                    wrong["descriptor"].eq(
+                        (field("magic") != DESCRIPTOR_MAGIC)
+                        | (field("version") != DESCRIPTOR_VERSION)
+                    ),
+                    wrong["unsupported"].eq(
+                        ~Cat(op == code for code in OPS.values()).any()
+                        | (flags & ~self._accepted() & 0xFF).any()
+                    ),
+                    self.fence.eq(op == OPS["fence"]),
+                    job.copy.eq(op == OPS["copy"]),
+                    gemv.eq(op == OPS["gemv"]),
+                    self.irq.eq(flags[FLAGS["irq"]]),
+                    self.last.eq(flags[FLAGS["last"]]),
+                ]
+            with m.Case(1):
+                activation, planes = field("activation"), field("w_fmt")
+                none, relu, clamp = (
+                    activation == ACTIVATIONS[n] for n in ("none", "relu", "clamp")
+                )
+                shaped = relu | clamp if facts.integer else relu
+                numbers = {"a_fmt": facts.a_fmt, "w_layout": facts.layout}
+                if facts.planes:
+                    m.d.sync += job.bits.eq(planes)
+                    foreign = ~Cat(planes == n for n in (0, *facts.planes)).any()
+                else:
+                    numbers["w_fmt"] = facts.w_fmt
+                    foreign = Value.cast(0)
+                for name, number in numbers.items():
+                    foreign |= (field(name) != 0) & (field(name) != number)
+                for name in ("c_fmt", "engine", "round_mode", "scale_mode"):
+                    foreign |= field(name).any()
+                m.d.sync += job.activation.eq(activation)
+                blame("unsupported", foreign | ~(none | shaped))
+            with m.Case(2):
+                m.d.sync += [job.m.eq(field("m")), job.n.eq(field("n"))]
+                zero = (field("m") == 0) | (field("n") == 0)
+                blame("size", ~self.fence & (zero | gemv & (field("m") != 1)))
+            with m.Case(3):
+                m.d.sync += job.k.eq(field("k"))
+                long = field("k") > Mux(job.copy, 1, facts.max_k)
+                blame("size", ~self.fence & ((field("k") == 0) | long))
+                blame("unsupported", (field("g") != 0) & (field("g") != facts.group))
+            for name, first in zip(_ADDRESSES, (4, 6, 8, 10), strict=True):
+                used = tiles if name in "ws" else ~self.fence
+                used = used if name != "s" or facts.s_slot else Value.cast(0)
+                with m.Case(first):
+                    m.d.sync += job[name][:32].eq(self.word)
+                    if name in "ws":
+                        blame("size", used & self.word[:4].any())
+                    if bits < 32:
+                        with m.If(used & self.word[bits:].any()):
+                            m.d.sync += beyond.eq(1)
+                with m.Case(first + 1):
+                    if bits > 32:
+                        m.d.sync += job[name][32:].eq(self.word)
+                    with m.If(used & self.word[max(0, bits - 32) :].any()):
+                        m.d.sync += beyond.eq(1)
+            with m.Case(12):
+                a_stride, c_stride = field("a_stride"), field("c_stride") << 2
+                m.d.sync += [job.a_stride.eq(a_stride), job.c_stride.eq(c_stride)]
+                short = (a_stride < a_row) | (c_stride < c_row)
+                blame("size", ~self.fence & (job.m != 1) & short)
+            with m.Case(13):
+                m.d.sync += job.w_stride.eq(field("w_stride") << 4)
+            with m.Case(15):
+                m.d.sync += [
+                    self.tag.eq(field("tag")),
+                    job.high.eq(field("clamp_high").as_signed()),
+                    job.low.eq(field("clamp_low").as_signed()),
+                ]
+
+        with m.If(beyond):
+            m.d.comb += self.error.eq(ERROR_CODES["address"])
+        for name in ("size", "unsupported", "descriptor"):
+            with m.If(wrong[name]):
+                m.d.comb += self.error.eq(ERROR_CODES[name])
+        return m
+
+    def _accepted(self) -> int:
+        """Return the flags that are accepted."""
+        names = ["irq", "last"]
+        names += ["bias"] if self.facts.bias else []
+        names += ["zero_point"] if self.facts.zero_point else []
+        return sum(1 << FLAGS[name] for name in names)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the co-processor has to know of its engine."""
+
+from functools import cached_property
+from typing import Any
+
+from amaranth.lib import wiring
+
+from hw.coprocessor.engine_text import EngineParams, engine_params_of
+from hw.coprocessor.engine_text import build_engine as build
+from hw.mpgemm.array_params import ArrayParams
+from hw.mpgemm.shape import Shape
+from hw.spec.coprocessor import ENGINES, LAYOUTS, format_number
+from hw.spec.formats import parse
+
+__all__ = ["EngineFacts"]
+
+#: Option that names the format of the weights.
+_FORMATS = {"codebook": "book", "shift-add": "format"}
+
+#: Kinds of the engines of ``mpgemm``, of those of CAP0.
+_KINDS = {
+    "lut": "bit-table",
+    "lut-ternary": "trit-table",
+    "shift-add": "shift-add",
+    "ternary-add": "shift-add",
+    "bit-plane": "bit-plane",
+    "codebook": "mac",
+}
+
+
+class EngineFacts:
+    """Properties of parameters that name an engine by the text ``engine``."""
+
+    engine: str
+
+    @cached_property
+    def engine_params(self) -> EngineParams:
+        """Parameters of the engine."""
+        return engine_params_of(self.engine)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Sizes of what the engine takes."""
+        return self.engine_params.shape
+
+    @cached_property
+    def result(self) -> Shape:
+        """Sizes of what leaves the engine."""
+        return self.engine_params.epilogue.result(self.shape)
+
+    def build_engine(self) -> wiring.Component:
+        """Return a new engine."""
+        return build(self.engine_params)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a tile."""
+        return self.shape.rows
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile."""
+        return self.shape.columns
+
+    @property
+    def depth(self) -> int:
+        """Products of a step for each sum."""
+        return self.shape.depth
+
+    @property
+    def max_k(self) -> int:
+        """Most products of a sum."""
+        return self.shape.max_k
+
+    @property
+    def beats(self) -> int:
+        """Most beats of weights of a step."""
+        return self.shape.beats
+
+    @property
+    def group_steps(self) -> int:
+        """Steps of a group of products, 0 where a tile is one group."""
+        return 1 if self.shape.scale_steps else self.shape.group_steps
+
+    @property
+    def group(self) -> int:
+        """Products of a group that shares a scale, 0 without groups."""
+        return self.shape.group_steps * self.depth
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether the engine takes S."""
+        return self.shape.scale_bits > 0
+
+    @property
+    def act_scale(self) -> bool:
+        """Whether S has scales of rows too, so that each tile has its own."""
+        return self.engine_params.act_scale is not None
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether a descriptor may have the flag "bias"."""
+        return self.engine_params.bias
+
+    @property
+    def has_zero_point(self) -> bool:
+        """Whether a descriptor may have the flag "zero point"."""
+        params = self.engine_params
+        zero = params.zero_point if isinstance(params, ArrayParams) else params.zero_points
+        return bool(zero or params.out_zero_point)
+
+    @property
+    def plane_counts(self) -> tuple[int, ...]:
+        """What a job's ``bits`` may be besides 0."""
+        shape = self.shape
+        if shape.beats == 1 or shape.sparse:
+            return ()
+        step = shape.planes_per_beat if shape.planes_whole else 1
+        return tuple(range(step, min(15, shape.planes) + 1, step))
+
+    @property
+    def signed(self) -> bool:
+        """Whether a result is signed, or a binary32 number."""
+        return not self.result.unsigned
+
+    @property
+    def result_float(self) -> bool:
+        """Whether results are binary32 numbers."""
+        out: dict[str, Any] = self.engine_params.epilogue.out_format(self.shape)
+        return bool(out["format"] == "fp32")
+
+    @property
+    def a_format(self) -> int:
+        """Number of the format of A."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams):
+            return format_number(params.cell.act_format)
+        return format_number(params.act_format)
+
+    @property
+    def w_format(self) -> int:
+        """Number of the format of W; 0 where that is a number of bit planes."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams):
+            return format_number(params.cell.weight_format)
+        if params.engine in ("lut", "bit-plane", "pq"):
+            return 0
+        if params.engine in ("lut-ternary", "ternary-add"):
+            return format_number(parse("ternary"))
+        return format_number(parse(params.option(_FORMATS[params.engine])))
+
+    @property
+    def layout(self) -> int:
+        """Number of the layout of W."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams):
+            return LAYOUTS["nm" if params.sparse else "mac"]
+        names = {"lut": "plane-major", "bit-plane": "plane-major", "lut-ternary": "ternary"}
+        return LAYOUTS[names.get(params.engine, "as built" if params.engine == "pq" else "mac")]
+
+    @property
+    def engines(self) -> int:
+        """Kinds of the engine, as bits of CAP0.ENGINES."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams):
+            kinds = ["mac"] + (["nm"] if params.sparse else [])
+        else:
+            kinds = [_KINDS[params.engine]] if params.engine in _KINDS else []
+        return sum(1 << ENGINES[kind] for kind in kinds)
+
+    @property
+    def macs_per_step(self) -> int:
+        """Products that a step stands for, those beyond the matrices too."""
+        return self.rows * self.columns * self.depth
+
+    @property
+    def lookups_per_beat(self) -> int:
+        """Lookups in tables that a beat of weights stands for, 0 without tables."""
+        group = self.table_group
+        if not group:
+            return 0
+        return self.rows * self.columns * (self.depth // group) * self.shape.planes_per_beat
+
+    @property
+    def table_group(self) -> int:
+        """Activations that share a table, 0 without tables."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams) or params.engine not in ("lut", "lut-ternary", "pq"):
+            return 0
+        return int(params.option("subvector" if params.engine == "pq" else "group"))
+
+    @property
+    def weight_bits(self) -> int:
+        """Most bits of a weight."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams):
+            return params.cell.weight_format.bits
+        if params.engine in ("lut", "bit-plane"):
+            return int(params.option("bits"))
+        if params.engine == "pq":
+            return int(params.option("entry_bits"))
+        if params.engine in ("lut-ternary", "ternary-add"):
+            return 2
+        return parse(params.option(_FORMATS[params.engine])).bits

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A ring of words in block RAM: filled by reads of memory, read item by item, replayed."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.arith.wires import wire
+from hw.axi.dma import read_beats
+
+__all__ = ["REPLAYS", "Ring"]
+
+#: What is read again and again: all of it for each column tile, what one column tile needs for each
+#: row tile, or nothing.
+REPLAYS = ("columns", "rows", "never")
+
+
+class Ring(wiring.Component):
+    """Banks of words that are written one by one and read together.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a beat that comes.
+    banks : int
+    word, item : int
+        Bits of a word of a bank, and of an item, of which a word holds one or more. Powers of two
+        times each other and ``width``.
+    depth : int
+        Words of a bank, a power of two.
+    tile : (int, int)
+        Rows and columns of a tile of C.
+    count_bits : int
+        Bits of ``last_item``.
+    replay : str
+        One of :data:`REPLAYS`.
+
+    Members
+    -------
+    beat : ``In(read_beats(width))``
+        Beats of one bank after the other: ``last`` ends those of a bank.
+    bank : ``In``, ``completes`` : ``In(1)``
+        With ``beat``: whose it is, and whether all other banks have this part already.
+    start : ``In(1)``
+        A job begins. ``m``, ``n`` and ``last_item`` are its sizes, and stay until it is done.
+    last_item : ``In(count_bits)``
+        Items of each pass over a tile, less one.
+    streams : ``In(1)``
+        What is replayed comes again, as there is no room for all of it.
+    items : ``Out(stream.Signature({items, last}))``
+        An item of each bank, bank 0's low. ``last`` ends a column tile.
+    free : ``Out``
+        Words below this place may be overwritten; places count modulo ``2 * depth``.
+    active : ``Out(1)``
+        There are words left to read.
+    left_n : ``Out(16)``
+        Columns of C that are left, those of the tile that is read included.
+
+    Timing
+    ------
+    One beat and one item per cycle. A word can be read two cycles after its last beat came.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        banks: int,
+        word: int,
+        item: int,
+        depth: int,
+        tile: tuple[int, int],
+        count_bits: int,
+        replay: str,
+    ):
+        self.width, self.banks, self.word, self.item = width, banks, word, item
+        self.depth, self.tile, self.replay = depth, tile, replay
+        self.place = exact_log2(depth) + 1
+        super().__init__(
+            {
+                "beat": In(read_beats(width)),
+                "bank": In(range(banks)),
+                "completes": In(1),
+                "start": In(1),
+                "m": In(16),
+                "n": In(16),
+                "last_item": In(count_bits),
+                "streams": In(1),
+                "items": Out(
+                    stream.Signature(data.StructLayout({"items": banks * item, "last": 1}))
+                ),
+                "free": Out(self.place),
+                "active": Out(1),
+                "left_n": Out(16),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        filled = Signal(self.place)  # words below are complete in all banks
+        ports = self._memories(m, filled)
+        take, place, tail, closes = self._places(m, filled)
+        for port in ports:
+            m.d.comb += [port.en.eq(take), port.addr.eq(place)]
+
+        held, last = Signal(), Signal()
+        per_word = self.word // self.item
+        index, end = Signal(range(per_word)), Signal(range(per_word))
+        over = wire(m, self.items.ready & (index == end), "over")
+        m.d.comb += [
+            self._moves.eq(~held | over),
+            self.items.valid.eq(held),
+            self.items.payload.last.eq(last & (index == end)),
+        ]
+        with m.If(self.items.ready & held):
+            m.d.sync += index.eq(index + 1)
+        with m.If(self._moves):
+            m.d.sync += [held.eq(take), index.eq(0)]
+        with m.If(take):
+            m.d.sync += [last.eq(closes), end.eq(tail)]
+        parts = self.word // self.width
+        items = []
+        for bank in range(self.banks):
+            word = Cat(*(port.data for port in ports[bank * parts :][:parts]))
+            items.append(word.word_select(index, self.item) if per_word > 1 else word)
+        m.d.comb += self.items.payload.items.eq(Cat(*items))
+        return m
+
+    def _memories(self, m: Module, filled: Signal) -> list[Any]:
+        """Add the memories and what writes them; return their read ports."""
+        parts = self.word // self.width
+        came, place, base = Signal(), Signal(self.place), Signal(self.place)
+        beat = Signal(self.beat.payload.shape(), reset_less=True)
+        bank, completes = Signal.like(self.bank), Signal()
+        m.d.sync += [
+            came.eq(self.beat.valid),
+            beat.eq(self.beat.payload),
+            bank.eq(self.bank),
+            completes.eq(self.completes),
+        ]
+        part = Signal(range(parts))
+        ends = wire(m, beat.last | (part == parts - 1), "ends_word")
+        after = wire(m, (place + 1)[: self.place], "after")
+        with m.If(came):
+            m.d.sync += part.eq(Mux(ends, 0, part + 1))
+            with m.If(ends):
+                m.d.sync += place.eq(after)
+            with m.If(ends & completes):
+                m.d.sync += filled.eq(after)
+            with m.If(beat.last):
+                with m.If(completes):
+                    m.d.sync += base.eq(after)
+                with m.Else():
+                    m.d.sync += place.eq(base)
+        ports = []
+        for number in range(self.banks * parts):
+            memory = Memory(shape=self.width, depth=self.depth, init=[])
+            m.submodules[f"bank{number // parts}_{number % parts}"] = memory
+            port = memory.write_port()
+            mine = (bank == number // parts) & (part == number % parts)
+            m.d.comb += [
+                port.addr.eq(place[:-1]),
+                port.data.eq(beat.data),
+                port.en.eq(came & mine),
+            ]
+            ports.append(memory.read_port())
+        return ports
+
+    def _places(self, m: Module, filled: Signal) -> tuple[Value, Value, Value, Value]:
+        """Walk over what is read, word by word.
+
+        Return whether a word is read now, at which address, its last item, and whether it ends a
+        column tile.
+        """
+        rows, columns = self.tile
+        split = exact_log2(self.word // self.item)
+        words = self.last_item[split:]
+        left = Signal(len(words))
+        left_m, left_n = Signal(16), self.left_n
+        begin, place = Signal(self.place), Signal(self.place)
+        self._moves = Signal(name="moves")
+        closes = wire(m, ~left.any(), "closes_k")
+        closes_m = wire(m, left_m <= rows, "closes_m")
+        closes_n = wire(m, left_n <= columns, "closes_n")
+        closes_tile = wire(m, closes & closes_m, "closes_tile")
+        take = wire(m, self.active & self._moves & (place != filled), "take")
+        if self.replay == "columns":
+            again, stays = closes_tile & ~closes_n & ~self.streams, ~closes_n & ~self.streams
+        elif self.replay == "rows":
+            again, stays = closes & ~closes_m & ~self.streams, ~closes_m & ~self.streams
+        else:
+            again = stays = Value.cast(0)
+        after = wire(m, (place + 1)[: self.place], "after_read")
+        with m.If(take):
+            m.d.sync += [place.eq(Mux(again, begin, after)), left.eq(left - 1)]
+            with m.If(closes):
+                m.d.sync += [left.eq(words), left_m.eq(left_m - rows)]
+            with m.If(closes_tile):
+                m.d.sync += [left_m.eq(self.m), left_n.eq(left_n - columns)]
+                if self.replay == "rows":
+                    m.d.sync += begin.eq(after)
+                with m.If(closes_n):
+                    m.d.sync += self.active.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                left.eq(words),
+                left_m.eq(self.m),
+                left_n.eq(self.n),
+                begin.eq(place),
+                self.active.eq(1),
+            ]
+        m.d.sync += self.free.eq(Mux(stays, begin, place))
+        full = (1 << split) - 1
+        tail = Mux(closes, self.last_item[:split], full) if split else Value.cast(0)
+        return take, place[:-1], tail, closes_tile

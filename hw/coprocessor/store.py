@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of a matrix engine to memory, row by row."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.arith.wires import wire
+from hw.axi.axis import RegisterSlice
+from hw.axi.dma import command, write_beats
+from hw.coprocessor.params import CoprocessorParams
+from hw.mpgemm.writer import out_signature
+from hw.spec.coprocessor import ACTIVATIONS
+
+__all__ = ["Store"]
+
+
+class Store(wiring.Component):
+    """Write what leaves the engine: for each column tile the rows of C, each with one command.
+
+    Parameters
+    ----------
+    params : :class:`~hw.coprocessor.params.CoprocessorParams`
+
+    Members
+    -------
+    start : ``In(1)``
+        A job begins. What follows stays until it is done.
+    m, n : ``In(16)``
+    address : ``In(addr_bits)``, ``stride`` : ``In(18)``
+        Of C, in bytes.
+    activation : ``In(2)``, ``high``, ``low`` : ``In(signed(8))``
+        See :data:`hw.spec.coprocessor.ACTIVATIONS`.
+    out : ``In(out_signature(...))``
+        The engine's ``m_axis_out``.
+    command : ``Out(command(addr_bits))``, ``beat`` : ``Out(write_beats(data_width))``
+        To the writer of memory. Commands may begin at any byte.
+    written : ``In(1)``
+        A command's bytes are in memory.
+    done : ``Out(1)``
+        For one cycle: all of C is.
+    error, nan : ``Out(1)``
+        For one cycle: a beat had an error, or a column that is no number.
+
+    Timing
+    ------
+    One beat of ``beat`` per cycle. All outputs come from registers, but ``out.ready``.
+    """
+
+    def __init__(self, params: CoprocessorParams):
+        self.params = params
+        super().__init__(
+            {
+                "start": In(1),
+                "m": In(16),
+                "n": In(16),
+                "address": In(params.addr_bits),
+                "stride": In(18),
+                "activation": In(2),
+                "high": In(signed(8)),
+                "low": In(signed(8)),
+                "out": In(out_signature(params.result)),
+                "command": Out(command(params.addr_bits)),
+                "beat": Out(write_beats(params.data_width)),
+                "written": In(1),
+                "done": Out(1),
+                "error": Out(1),
+                "nan": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m, params, out = Module(), self.params, self.out
+        width, size = params.data_width, exact_log2(params.c_bytes)
+        row_bits = params.columns * 8 * params.c_bytes
+        beats = -(-row_bits // width)
+        wide = 8 * params.c_bytes > width  # a result takes several beats
+        m.submodules.slice = held = RegisterSlice(write_beats(width))
+        wiring.connect(m, held.o, wiring.flipped(self.beat))
+
+        # The row that is being sent, what is left of it at the bottom.
+        row, left = Signal(beats * width), Signal(range(beats + 1))
+        left_m, left_n = Signal(16), Signal(16)
+        tile, here = Signal(params.addr_bits), Signal(params.addr_bits)
+        active, waiting = Signal(), Signal(12)  # rows are to come; commands are under way
+
+        closes_m = wire(m, left_m == 1, "closes_m")
+        closes_n = wire(m, left_n <= params.columns, "closes_n")
+        count = wire(
+            m, Mux(closes_n, left_n, params.columns)[: params.columns.bit_length()], "count"
+        )
+        row_bytes = wire(m, count << size, "row_bytes")
+        last = wire(m, left == 1, "last")
+        sent = wire(m, left.any() & held.i.ready, "sent")
+        fails = wire(m, out.payload.tuser[:4].any(), "fails")
+        free = ~left.any() | sent & last
+        named = ~self.command.valid | self.command.ready
+        m.d.comb += out.ready.eq(wire(m, free & named, "takes"))
+        taken = wire(m, out.valid & out.ready & active & ~fails, "taken")
+
+        m.d.comb += [
+            held.i.valid.eq(left.any()),
+            held.i.payload.data.eq(row[:width] if wide else self._activated(m, row[:width])),
+            held.i.payload.last.eq(last),
+        ]
+        with m.If(self.command.ready):
+            m.d.sync += self.command.valid.eq(0)
+        with m.If(sent):
+            m.d.sync += [row.eq(row[width:]), left.eq(left - 1)]
+        with m.If(taken):
+            m.d.sync += [
+                row.eq(self._activated(m, out.payload.tdata) if wide else out.payload.tdata),
+                left.eq((row_bytes + (width // 8 - 1)) >> exact_log2(width // 8)),
+                self.command.valid.eq(1),
+                self.command.payload.addr.eq(here),
+                self.command.payload.bytes.eq(row_bytes),
+                here.eq(here + self.stride),
+                left_m.eq(left_m - 1),
+            ]
+            with m.If(closes_m):
+                following = (tile + params.columns * params.c_bytes)[: len(tile)]
+                m.d.sync += [left_m.eq(self.m), left_n.eq(left_n - params.columns)]
+                m.d.sync += [tile.eq(following), here.eq(following)]
+                with m.If(closes_n):
+                    m.d.sync += active.eq(0)
+        m.d.sync += waiting.eq(waiting + taken - self.written)
+        ending = Signal()  # the last command has not been answered
+        m.d.sync += self.done.eq(ending & ~active & ~waiting.any())
+        with m.If(ending & ~active & ~waiting.any()):
+            m.d.sync += ending.eq(0)
+        seen = out.valid & out.ready
+        m.d.sync += self.error.eq(seen & fails)
+        m.d.sync += self.nan.eq(seen & ~fails & out.payload.tuser[4:].any())
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq(1),
+                ending.eq(1),
+                left_m.eq(self.m),
+                left_n.eq(self.n),
+                tile.eq(self.address),
+                here.eq(self.address),
+            ]
+        return m
+
+    def _activated(self, m: Module, word: Value) -> Value:
+        """Return ``word``, of whole results, past the activation."""
+        params = self.params
+        bits = 8 * params.c_bytes
+        rectifies = wire(m, self.activation == ACTIVATIONS["relu"], "rectifies")
+        clamps = wire(m, self.activation == ACTIVATIONS["clamp"], "clamps")
+        crossed = wire(m, self.low > self.high, "crossed")  # then all become ``high``
+        found: list[Value] = []
+        for i in range(len(word) // bits):
+            plain = word.word_select(i, bits)
+            value = plain.as_signed() if params.signed else plain
+            negative = plain[-1] if params.signed else Const(0, 1)
+            result: Value = plain & ~(negative & rectifies).replicate(bits)
+            if not params.result_float:
+                below = value < self.low
+                above = wire(m, clamps & ((value > self.high) | below & crossed), f"above{i}")
+                below = wire(m, clamps & below, f"below{i}")
+                low, high = (_extended(side, bits) for side in (self.low, self.high))
+                result = Mux(above, high, Mux(below, low, result))
+            found.append(wire(m, result[:bits], f"result{i}"))
+        return Cat(*found)
+
+
+def _extended(value: Value, bits: int) -> Value:
+    """Return the low ``bits`` bits of a signed value."""
+    return Cat(value, value[-1].replicate(max(0, bits - len(value))))[:bits]
