@@ -38,7 +38,7 @@ $(READY):
 	@.ci/environment "$(PYTHON)" "$(VENV)"
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
-	    --editable '.[test,fpga,models,lint]'
+	    --editable '.[test,fpga,models,registers,lint]'
 	@echo "preparing the tools for this machine, once; it can take a minute ..."
 	@for tool in $(WASM); do $(BIN)/$$tool --help >/dev/null 2>&1 & done; wait
 	@rm -f $(VENV)/ready-*; touch $@

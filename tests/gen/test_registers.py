@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mirror of ``gen/registers.py``: what other tools read out of the files is the map."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -24,11 +25,19 @@ COPROCESSOR = coprocessor_map(
 MAPS = {"coprocessor": COPROCESSOR, "pe": registers_of(PEParams(format="e4m3", act="int8"))}
 
 
+def needed(module, install):
+    """Return a module that a test cannot do without."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        pytest.fail(f"{module} is not installed: {install}")
+
+
 @pytest.fixture
 def peakrdl():
-    """Skip where the extra ``registers`` is not installed."""
+    """What the extra ``registers`` brings."""
     for module in ("systemrdl", "peakrdl_cheader", "peakrdl_markdown", "peakrdl_ipxact"):
-        pytest.importorskip(module, reason="needs the extra `registers`")
+        needed(module, "pip install -e '.[registers]'")
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -60,7 +69,7 @@ def test_systemrdl_read_back(name, tmp_path, peakrdl):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_svd_read_back(name, tmp_path):
-    parser = pytest.importorskip("cmsis_svd", reason="needs the package cmsis-svd")
+    parser = needed("cmsis_svd", "pip install cmsis-svd")
     path = tmp_path / "map.svd"
     path.write_text(svd(MAPS[name], "device"))
     device = parser.SVDParser.for_xml_file(str(path)).get_device()
@@ -94,8 +103,7 @@ def test_svd_by_hand():
 
 def test_the_header_compiles_and_knows_the_map(tmp_path, peakrdl):
     compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
+    assert compiler, "no C compiler: apt-get install gcc"
     files = register_files(COPROCESSOR, "copro")
     (tmp_path / "copro.h").write_text(files["copro.h"])
     lines = ['#include <stddef.h>\n#include "copro.h"']
