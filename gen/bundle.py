@@ -11,6 +11,7 @@ import numpy as np
 
 from gen import __version__
 from gen.emit import manifest_text
+from gen.registers import register_files
 
 __all__ = ["bundle", "golden_vectors"]
 
@@ -21,7 +22,8 @@ _JOBS = 6  #: Of matrix engines, beside the model's edge shapes.
 def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
     """Return file name -> text: Verilog, manifest, FuseSoC core and a smoke test with vectors.
 
-    A unit without streams or cells that the smoke test knows comes without one.
+    A unit without streams or cells that the smoke test knows comes without one. A unit whose golden
+    model knows its registers comes with what :mod:`gen.registers` makes of them.
     """
     module = manifest["module"]
     files = {f"{module}.v": verilog}
@@ -31,6 +33,9 @@ def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
         smoke = resources.files("gen") / "smoke_test.py"
         files[f"test_{module}.py"] = smoke.read_text(encoding="utf-8")
     files[f"{module}.core"] = _core(manifest, bool(vectors))
+    registers_of = getattr(importlib.import_module(manifest["golden"]), "registers_of", None)
+    if registers_of:
+        files |= register_files(registers_of(manifest), module)
     manifest = {**manifest, "files": sorted([*files, f"{module}.json"])}
     files[f"{module}.json"] = manifest_text(manifest)
     return files
