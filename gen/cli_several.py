@@ -29,14 +29,17 @@ def add_options_of(parser: argparse.ArgumentParser, units: Sequence[Unit]) -> No
     parser.set_defaults(**dict.fromkeys(seen))
 
 
-def given_for(args: argparse.Namespace, unit: Unit, units: Sequence[Unit]) -> dict[str, Any]:
-    """Return the parameters of ``unit`` that were given.
+def given_for(
+    args: argparse.Namespace, unit: Unit, units: Sequence[Unit], name: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of ``unit``, which the user calls ``name``, that were given.
 
     Raises ``ValueError`` for an option that only another of ``units`` has.
     """
+    called = name or unit.name
     names = {f.name for f in dataclasses.fields(unit.params)}
-    others = {f.name for other in units for f in dataclasses.fields(other.params)}
-    for name in sorted(others - names):
-        if getattr(args, name) is not None:
-            raise ValueError(f"unit {unit.name} has no option --{name.replace('_', '-')}")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    others = {f.name for each in units for f in dataclasses.fields(each.params)}
+    for other in sorted(others - names):
+        if getattr(args, other) is not None:
+            raise ValueError(f"unit {called} has no option --{other.replace('_', '-')}")
+    return {own: getattr(args, own) for own in names if getattr(args, own) is not None}

@@ -39,7 +39,7 @@ def test_what_is_not_given_stays():
 
 @pytest.mark.parametrize("text", ["mpgemm --engine lut --bits 4", "mpgemm", "pe --format int4", ""])
 def test_engines_without_a_format_of_weights(text):
-    with pytest.raises(ValueError, match="^engine must be array, or mpgemm with"):
+    with pytest.raises(ValueError, match=r"^engine must be array, or mpgemm with"):
         engine_for(text, NUMBERS)
 
 
