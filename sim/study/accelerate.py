@@ -122,9 +122,10 @@ def load(
 def _weights(weight: Format, scale: Format, real: Reals, group: int) -> tuple[Quantized, int]:
     """Return W with scales that ``scale`` has exactly, and the power of two they lack."""
     found = quantize(weight, real, group)
-    power = int(np.floor(np.log2(found.scales.max())))
-    # A group of zeros has any scale.
-    scales = decode_float(scale, encode(scale, np.ldexp(found.scales, -power)))
+    power = int(np.floor(np.log2(np.median(found.scales))))
+    # A group of zeros has 1, which may be far from the others and does not matter.
+    near = np.minimum(np.ldexp(found.scales, -power), 2.0**15)
+    scales = decode_float(scale, encode(scale, near))
     return Quantized(found.codes.T, scales.T, format=weight.name), power
 
 

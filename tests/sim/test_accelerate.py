@@ -10,7 +10,7 @@ from gen.cli import main
 from sim.coprocessor import SimTransport
 from tests.sim.study.files import write
 
-OUT, K, GROUP = 9, 40, 16  # the last group has 8
+OUT, K, GROUP = 17, 40, 16  # the last group has 8
 ENGINE = "array --dataflow tree --rows 1 --columns 2 --lanes 4 --arch multiply --max-k 64"
 HARDWARE = ["--preset", "tiny", "--engine", ENGINE, "--group", str(GROUP)]
 
@@ -65,9 +65,9 @@ def test_against_a_calculation_in_double_precision(capsys, layer):
     noise = ((acts @ weights.T - grouped(acts, K, 127) @ grouped(weights, GROUP, 7).T) ** 2).sum()
     due = 10 * np.log10(((acts @ weights.T) ** 2).sum() / noise)
     assert float(lines["SQNR"].split()[0]) == pytest.approx(due, abs=0.1)
-    # Three rows, five tiles of columns, ten steps; every row of A, every panel once.
+    # Three rows, nine tiles of columns, ten steps; every row of A, every panel once.
     busy, compute = map(int, re.findall(r"\d+", lines["cycles"]))
-    assert compute == 3 * 5 * 10 and compute < busy < 3 * compute
+    assert compute == 3 * 9 * 10 and compute < busy < 3 * compute
     rate = 100 * 3 * OUT * K / busy / 8
     assert lines["utilisation"].endswith(f": {rate:.1f} %")
     written = 4 * 3 * OUT
