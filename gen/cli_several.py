@@ -37,9 +37,9 @@ def given_for(
     Raises ``ValueError`` for an option that only another of ``units`` has.
     """
     called = name or unit.name
-    names = {f.name for f in dataclasses.fields(unit.params)}
+    names = [f.name for f in dataclasses.fields(unit.params)]
     others = {f.name for each in units for f in dataclasses.fields(each.params)}
-    for other in sorted(others - names):
+    for other in sorted(others.difference(names)):
         if getattr(args, other) is not None:
             raise ValueError(f"unit {called} has no option --{other.replace('_', '-')}")
     return {own: getattr(args, own) for own in names if getattr(args, own) is not None}

@@ -2,6 +2,7 @@
 """Mirror of ``sim/board.py``: driver, terminal, UART bits in simulation, bridge, unit, and back."""
 
 import contextlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,16 +77,20 @@ def test_the_command_of_the_user(capsys):
 
 def test_matrices_through_every_bit(capsys):
     """Numpy arrays to a co-processor and its memory, and back; then the command's self-test."""
-    manifest = manifest_of(CoprocessorParams(preset="tiny"))
+    engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int4 --max-k 16"
+    manifest = manifest_of(CoprocessorParams(preset="tiny", engine=engine))
     rng = np.random.default_rng(5)
     a, w = rng.integers(-128, 128, (2, 9)), rng.integers(-8, 8, (9, 3))
-    options = ["--unit", "coprocessor-uart", "--preset", "tiny", "--ram-kib", "4"]
-    with board(*options) as (path, process):
-        hint = process.stderr.readline()
-        assert hint.endswith(f" --baud {BAUD} --unit coprocessor-uart --preset=tiny\n")
+    options = ["--unit", "coprocessor-uart", "--preset", "tiny", "--engine", engine]
+    with board(*options, "--ram-kib", "4") as (path, process):
+        hint = shlex.split(process.stderr.readline())
+        assert hint[:5] == ["try:", "python", "-m", "fpga", "run"]
+        place = ["--port", path, "--baud", str(BAUD), "--unit", "coprocessor-uart"]
+        assert hint[5:11] == place
+        assert hint[11:] == [f"--engine={engine}", "--preset=tiny"]
         with over_uart(path, manifest, BAUD, timeout=60) as device:
             np.testing.assert_array_equal(device.gemm(a, w), a @ w)
-        words = [*hint.split()[5:], "--timeout", "60", "--products", "1"]
+        words = [*hint[5:], "--timeout", "60", "--products", "1"]
         assert main("fpga", "", ["run", *words]) == 0
     assert capsys.readouterr().out.startswith("PASS: 1 of 1 matrix products exact\n")
 
