@@ -75,11 +75,18 @@ def test_products_between_copies_are_exact() -> None:
 
 def test_a_long_row_keeps_the_bus_busy() -> None:
     memory = memory_of(CUBE, {}, latency=30)
-    job, (where, data) = place(memory, (1, 4000, 0, 0, 0, 0))
+    job, (where, data) = place(memory, (1, 4000, 0, 0, 3, 0))
     (cycles,) = run(memory, [job])
     assert (np.frombuffer(bytes(memory.image), np.uint8)[where] == data).all()
-    assert memory.words == memory.bursts * 16 - 12 == 500
-    assert cycles <= 500 / 0.95 + 2 * 30 + 20
+    assert memory.words == 501 and memory.bursts == 32
+    assert cycles <= 501 / 0.95 + 2 * 30 + 20
+
+
+def test_no_more_is_read_than_there_is_room_for() -> None:
+    memory = memory_of(CUBE, {"max_burst": 2, "outstanding": 2}, slow=0.8)
+    job, (where, data) = place(memory, (3, 900, 1, 0, 1, 3))
+    run(memory, [job])
+    assert (np.frombuffer(bytes(memory.image), np.uint8)[where] == data).all()
 
 
 def test_a_cleared_copy_leaves_nothing() -> None:
