@@ -6,8 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fpga.driver.accelerator import Accelerator
 from fpga.driver.golden import GoldenTransport
 from fpga.products import manifest_of
 from gen.__main__ import main
@@ -72,6 +74,21 @@ def test_matrices_on_a_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert simulated.search(lines)
     exec(simulated.sub(lambda _: other, lines), {})
     assert seen == ["/dev/ttyUSB1"]
+
+
+def test_what_else_the_driver_does() -> None:
+    """The lines of the page's section, on a golden model of an engine with and without scales."""
+    lines, *_ = _python("docs/coprocessor.md", "load_weights(")
+    rng = np.random.default_rng(1)
+    for scaled in (False, True):
+        engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4"
+        engine += " --group 4 --scale fp16" if scaled else ""
+        manifest = manifest_of(CoprocessorParams(preset="tiny", engine=engine))
+        with Accelerator(GoldenTransport(manifest), manifest, queue=8) as board:
+            a, w = rng.integers(-128, 128, (3, 8)), rng.integers(-8, 8, (8, 5))
+            shown = {"board": board, "a": a, "w": w, "s": np.ones((2, 5)) if scaled else None}
+            exec(lines, shown)
+            np.testing.assert_array_equal(shown["c"], a @ w)
 
 
 def _python(page: str, holds: str) -> list[str]:
