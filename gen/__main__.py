@@ -46,11 +46,18 @@ def _generate(unit: Unit, args: argparse.Namespace) -> int:
             files = bundle(text, manifest)
             for name, content in files.items():
                 write(args.output / name, content)
+            _note(unit, files.get(f"{manifest['module']}_registers.txt", ""))
         if args.manifest:
             write(args.manifest, manifest_text(manifest))
     if args.show or not args.output:
         sys.stdout.write(_show(unit, manifest) if args.show else text)
     return 0
+
+
+def _note(unit: Unit, text: str) -> None:
+    """Say in one line what the bundle lacks, if anything."""
+    if text:
+        print(f"python -m gen {unit.name}: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _folder(text: str) -> Path:
@@ -70,7 +77,7 @@ def _unit_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "-o", "--output", type=_folder, metavar="DIR",
-        help="write the whole bundle: Verilog, manifest, FuseSoC core, smoke test",
+        help="write the whole bundle: Verilog, manifest, FuseSoC core, smoke test, registers",
     )  # fmt: skip
     group.add_argument(
         "--show", action="store_true", help="print widths and ports instead of Verilog"

@@ -13,6 +13,7 @@ from gen import __version__
 from gen.emit import manifest_text
 from gen.ip import interfaces, ip_tcl
 from gen.ip_xact import component_xml
+from gen.registers import register_files
 
 __all__ = ["bundle", "golden_vectors"]
 
@@ -24,7 +25,8 @@ def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
     """Return file name -> text: Verilog, manifest, FuseSoC core and a smoke test with vectors.
 
     A unit without streams or cells that the smoke test knows comes without one. A unit with AXI
-    comes with what makes the folder an IP repository of Vivado's.
+    comes with what makes the folder an IP repository of Vivado's, one whose golden model knows its
+    registers with what :mod:`gen.registers` makes of them.
     """
     module = manifest["module"]
     files = {f"{module}.v": verilog}
@@ -36,6 +38,9 @@ def bundle(verilog: str, manifest: dict[str, Any]) -> dict[str, str]:
     files[f"{module}.core"] = _core(manifest, bool(vectors))
     if interfaces(manifest):
         files |= {f"{module}_ip.tcl": ip_tcl(manifest), "component.xml": component_xml(manifest)}
+    registers_of = getattr(importlib.import_module(manifest["golden"]), "registers_of", None)
+    if registers_of:
+        files |= register_files(registers_of(manifest), module)
     manifest = {**manifest, "files": sorted([*files, f"{module}.json"])}
     files[f"{module}.json"] = manifest_text(manifest)
     return files

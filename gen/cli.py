@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ __all__ = [
     "add_options_of",
     "add_unit_options",
     "add_units",
+    "given_for",
     "guarded",
     "main",
     "params_from",
@@ -126,6 +127,22 @@ def add_options_of(
         names += [name for name in fields if name not in (*names, *but)]
     parser.set_defaults(**dict.fromkeys(names))
     return names
+
+
+def given_for(
+    args: argparse.Namespace, unit: Unit, units: Sequence[Unit], name: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of ``unit``, which the user calls ``name``, that were given.
+
+    Raises ``ValueError`` for an option that only another of ``units`` has.
+    """
+    called = name or unit.name
+    names = [f.name for f in dataclasses.fields(unit.params)]
+    others = {f.name for each in units for f in dataclasses.fields(each.params)}
+    for other in sorted(others.difference(names)):
+        if getattr(args, other) is not None:
+            raise ValueError(f"unit {called} has no option --{other.replace('_', '-')}")
+    return {own: getattr(args, own) for own in names if getattr(args, own) is not None}
 
 
 def params_from(args: argparse.Namespace, unit: Unit) -> Any:

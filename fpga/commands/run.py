@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m fpga run``: dot products on a board, compared with the golden model."""
+"""``python -m fpga run``: products on a board, compared with the golden model."""
 
 import argparse
-import dataclasses
 from typing import Any
 
-SUMMARY = "compute dot products on a board and compare them with the golden model"
+SUMMARY = "compute products on a board and compare them with the golden model"
 
+#: What may be on a board, and the unit whose parameters say which; the first is the default.
+UNITS = {"pe": "pe", "pe-uart": "pe", "pe-axi": "pe", "coprocessor-uart": "coprocessor"}
 MOST_BEATS = 1_000_000
+MOST_PRODUCTS = 10_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    from gen.cli import add_unit_options
+    from gen.cli import add_options_of
     from gen.unit import discover
 
     parser.add_argument("--board", help="take the parameters that are built for this board")
-    parser.add_argument("--unit", help="of --board (default: its first processing element)")
+    parser.add_argument(
+        "--unit", choices=UNITS, default="pe", help="what is on the board (default: pe, whichever)"
+    )
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--port", help="serial port or pseudo-terminal of the device")
     place.add_argument("--memory", help="/dev/mem, /dev/uioN or a file that holds its registers")
@@ -24,18 +28,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baud", type=int, default=115_200, help="of --port (default: 115200)")
     parser.add_argument("--timeout", type=float, default=1.0, help="seconds to wait for an answer")
     parser.add_argument("--beats", type=int, default=64, help="beats to send (default: 64)")
+    parser.add_argument(
+        "--products", type=int, default=6, help="matrix products of a co-processor (default: 6)"
+    )
+    parser.add_argument(
+        "--manifest", metavar="JSON", help="of a co-processor, instead of its parameters"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random codes (default: 0)")
     parser.add_argument(
         "--codes", metavar="NPZ", help="file with arrays a and w of codes (rows, k) to use instead"
     )
-    unit = discover()["pe"]
-    add_unit_options(parser, unit)
     # What the user does not give is the board's to choose.
-    parser.set_defaults(**{field.name: None for field in dataclasses.fields(unit.params)})
+    add_options_of(parser, [discover()[name] for name in dict.fromkeys(UNITS.values())])
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.seed < 0:
+        raise ValueError(f"seed must not be negative, which {args.seed} is")
+    if not 0 < args.timeout < 3600:
+        raise ValueError(f"timeout must be a positive number, not {args.timeout}")
+    return _elements(args) if UNITS[args.unit] == "pe" else _matrices(args)
+
+
+def _elements(args: argparse.Namespace) -> int:
     import importlib
     import sys
     import time
@@ -50,10 +66,6 @@ def run(args: argparse.Namespace) -> int:
     unit = discover()["pe"]
     if not 1 <= args.beats <= MOST_BEATS:
         raise ValueError(f"beats must be from 1 to {MOST_BEATS}, not {args.beats}")
-    if args.seed < 0:
-        raise ValueError(f"seed must not be negative, which {args.seed} is")
-    if not 0 < args.timeout < 3600:
-        raise ValueError(f"timeout must be a positive number, not {args.timeout}")
     params = _parameters(args, unit.params)
     registers_of(params)
     golden = importlib.import_module(unit.golden)
@@ -90,25 +102,52 @@ def run(args: argparse.Namespace) -> int:
     return int(wrong.any())
 
 
+def _matrices(args: argparse.Namespace) -> int:
+    """Run the self-test of a co-processor."""
+    import sys
+
+    from fpga import products
+    from fpga.driver.transport import DeviceError
+    from gen.unit import discover
+
+    if not 1 <= args.products <= MOST_PRODUCTS:
+        raise ValueError(f"products must be from 1 to {MOST_PRODUCTS}, not {args.products}")
+    for name in ("memory", "codes"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"unit {args.unit} has no option --{name}")
+    if args.manifest:
+        manifest = products.read_manifest(args.manifest)
+    else:
+        params = _parameters(args, discover()[UNITS[args.unit]].params)
+        manifest = products.manifest_of(params)
+    try:
+        with products.over_uart(args.port, manifest, args.baud, timeout=args.timeout) as device:
+            done, seconds = products.self_test(device, args.products, args.seed)
+    except DeviceError as error:
+        print(f"python -m fpga run: {error}", file=sys.stderr)
+        return 1
+    print(f"PASS: {done} of {done} matrix products exact")
+    print(f"{1e3 * seconds / done:.0f} ms a product, host and link included")
+    return 0
+
+
 def _parameters(args: argparse.Namespace, kind: Any) -> Any:
-    """Return the element's parameters: the board's, where the user does not say otherwise."""
-    names = [field.name for field in dataclasses.fields(kind)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    """Return the parameters of what is on the board: the board's, but what the user says."""
+    from gen.cli import given_for
+    from gen.unit import discover
+
+    units = [discover()[name] for name in dict.fromkeys(UNITS.values())]
+    given = given_for(args, discover()[UNITS[args.unit]], units, args.unit)
     if args.board is None:
         return kind(**given)
     from fpga.board import find
     from fpga.build import parameters
-    from gen.unit import discover
 
     board = find(args.board)
-    elements = [name for name in board.units if issubclass(discover()[name].params, kind)]
-    unit = args.unit or elements[0]
-    if unit not in elements:
-        raise ValueError(
-            f"unit of board {board.name} must be {', '.join(elements)}, a processing element, not"
-            f" {unit!r}"
-        )
-    return parameters(board, given, unit)
+    if UNITS[args.unit] == "pe":
+        elements = [name for name in board.units if issubclass(discover()[name].params, kind)]
+        return parameters(board, given, elements[0] if args.unit == "pe" else args.unit)
+    return parameters(board, given, args.unit).core
 
 
 def _codes(path: str) -> Any:

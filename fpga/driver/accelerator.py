@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fpga.driver.device import Device, Run
 from fpga.driver.memory import Buffer
-from fpga.driver.operands import Operands, Quantized
+from fpga.driver.operands import MOST, Operands, Quantized
 from fpga.driver.self_test import compare
 from fpga.driver.transport import MemoryTransport
 from hw.spec.coprocessor import ACTIVATIONS, ERROR_MEANINGS, OPS, Descriptor
@@ -338,6 +338,58 @@ class Accelerator:
             raise ValueError("a product needs the weights: wait for it before freeing them")
         self._weights.remove(weights)
         self._free(weights.w, weights.s)
+
+    def copy(
+        self,
+        source: int,
+        target: int,
+        size: int,
+        rows: int = 1,
+        *,
+        source_stride: int | None = None,
+        target_stride: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Let the device copy ``rows`` rows of ``size`` bytes within its memory, and wait for it.
+
+        Addresses are the device's, of any byte; strides are bytes from row to row, ``size`` if not
+        given, that of the target a multiple of 4. The two must not overlap. Raises as
+        :meth:`gemm` does.
+        """
+        device = self.device
+        strides = [size if s is None else s for s in (source_stride, target_stride)]
+        strides = strides if rows > 1 else [0, 0]
+        if strides[1] % 4:
+            raise ValueError(f"target_stride must be a multiple of 4, not {strides[1]}")
+        for name, value in (("size", size), ("rows", rows)):
+            if not 1 <= value <= MOST:
+                raise ValueError(f"{name} must be 1 to {MOST}, not {value}")
+        for name, value, step in zip(("source", "target"), strides, (1, 4), strict=True):
+            if not 0 <= value <= step * MOST:
+                raise ValueError(f"{name}_stride must be at most {step * MOST}, not {value}")
+        ends = [at + (rows - 1) * s + size for at, s in zip((source, target), strides, strict=True)]
+        if source < ends[1] and target < ends[0]:
+            raise ValueError(f"target must not overlap source, but {target:#x} is within")
+        if device.full:
+            raise ValueError(
+                f"the queue of {max(device.queue, 1)} is full: wait for a product first"
+            )
+        descriptor = Descriptor(
+            op=OPS["copy"],
+            m=rows,
+            n=size,
+            k=1,
+            a=source,
+            c=target,
+            a_stride=strides[0],
+            c_stride=strides[1] // 4,
+        )
+        self._check(descriptor)
+        run = device.start(descriptor)
+        device.wait(run, timeout)
+        if run.error:
+            self._release()
+            raise run.error
 
     # Parts.
 

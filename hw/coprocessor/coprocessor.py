@@ -3,11 +3,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.wires import wire
 from hw.axi.axi4 import axi4_read_ports, axi4_write_ports
 from hw.axi.axi_lite import AxiLiteSlave, axi_lite_ports
 from hw.axi.bus import Bus
@@ -175,7 +174,9 @@ class CoprocessorCore(wiring.Component):
                 fault.addr.eq(master.addr),
             ]
         if params.perf:
-            wrote = wire(m, self.m_axi_wstrb & write.beat.replicate(word), "wrote")
+            # Like the masters' pulses a cycle late, or a word would be counted by the next one's.
+            moved, wrote = self.m_axi_wvalid & self.m_axi_wready, Signal(word)
+            m.d.sync += wrote.eq(self.m_axi_wstrb & moved.replicate(word))
             m.d.comb += [
                 control.rd_bursts.eq(read.burst),
                 control.wr_bursts.eq(write.burst),

@@ -11,6 +11,7 @@ from amaranth.utils import bits_for, exact_log2
 from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.axi.dma import command, read_beats, write_beats
+from hw.coprocessor.copier import Copier
 from hw.coprocessor.job import job_signature
 from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
@@ -24,7 +25,8 @@ class Datapath(wiring.Component):
     """Compute ``C = A W``, job by job: column tile by column tile, row tile by row tile.
 
     Operands of the next tiles are read while the engine computes, results are written while it
-    computes the next ones. ``copy`` of a job is ignored: the control must refuse it.
+    computes the next ones. A job with ``copy`` is one of the copier's: ``m`` rows of ``n`` bytes
+    from A to C.
 
     Parameters
     ----------
@@ -97,15 +99,12 @@ class Datapath(wiring.Component):
         wiring.connect(m, rows.act, engine.s_axis_act)
         wiring.connect(m, panels.beats, engine.s_axis_wgt)
         wiring.connect(m, engine.m_axis_out, store.out)
-        wiring.connect(m, rows.command, wiring.flipped(self.a_command))
         wiring.connect(m, panels.command, wiring.flipped(self.w_command))
-        wiring.connect(m, store.command, wiring.flipped(self.c_command))
-        wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
-        wiring.connect(m, wiring.flipped(self.a_beat), rows.beat)
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
         job = Signal(self.job.payload.shape())
-        start = Signal()
+        start, copies = Signal(), Signal()
+        self._copies(m, rows, store, job, copies)
         if params.has_scale:
             m.submodules.scales = scales = PanelBuffer(params, "scale")
             parts.append(scales)
@@ -132,8 +131,6 @@ class Datapath(wiring.Component):
             store.activation.eq(job.activation),
             store.high.eq(job.high),
             store.low.eq(job.low),
-            store.written.eq(self.c_written),
-            self.done.eq(store.done),
             self.engine_error.eq(store.error),
             self.nan.eq(store.nan),
         ]  # fmt: skip
@@ -145,17 +142,50 @@ class Datapath(wiring.Component):
             ready.append(self._groups(m, scales, last_step, taken))
         m.d.comb += [
             self.job.ready.eq(~busy),
-            start.eq(busy & ~sized & Cat(*ready).all()),
+            start.eq(busy & ~job.copy & ~sized & Cat(*ready).all()),
+            copies.eq(busy & job.copy & ~sized),
         ]
         with m.If(taken):
             m.d.sync += [busy.eq(1), job.eq(self.job.payload)]
-        with m.If(start):
+        with m.If(start | copies):
             m.d.sync += sized.eq(1)
-        with m.If(store.done):
+        with m.If(self.done):
             m.d.sync += [busy.eq(0), sized.eq(0)]
         self._engine_jobs(m, engine, job, start)
         self._counts(m, engine, parts)
         return outer
+
+    def _copies(self, m: Module, rows: RowBuffer, store: Store, job: Any, start: Value) -> None:
+        """Add the copier, and let it and the others take turns with A and C."""
+        m.submodules.copier = copier = Copier(self.params)
+        ours = job.copy
+        m.d.comb += [
+            copier.start.eq(start),
+            copier.m.eq(job.m),
+            copier.n.eq(job.n),
+            copier.source.eq(job.a),
+            copier.target.eq(job.c),
+            copier.source_stride.eq(job.a_stride),
+            copier.target_stride.eq(job.c_stride),
+            rows.beat.valid.eq(self.a_beat.valid & ~ours),
+            copier.beat.valid.eq(self.a_beat.valid & ours),
+            rows.beat.payload.eq(self.a_beat.payload),
+            copier.beat.payload.eq(self.a_beat.payload),
+            store.written.eq(self.c_written & ~ours),
+            copier.written.eq(self.c_written & ours),
+            self.done.eq(store.done | copier.done),
+        ]
+        for outer, mine, other in (
+            (self.a_command, copier.read, rows.command),
+            (self.c_command, copier.write, store.command),
+            (self.c_beat, copier.out, store.beat),
+        ):
+            m.d.comb += [
+                outer.valid.eq(Mux(ours, mine.valid, other.valid)),
+                outer.payload.eq(Mux(ours, mine.payload, other.payload)),
+                mine.ready.eq(outer.ready & ours),
+                other.ready.eq(outer.ready & ~ours),
+            ]
 
     def _weights(
         self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value

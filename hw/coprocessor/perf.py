@@ -70,7 +70,8 @@ class PerfCounters(wiring.Component):
         counting, high = phase[1], phase[0]
 
         clear, freeze, frozen = Signal(), Signal(), Signal()
-        zeroed = Signal(count)  # counters whose word in the memory counts as 0
+        # Counters whose word in the memory counts as 0; after a reset it still holds old values.
+        zeroed = Signal(count, init=(1 << count) - 1)
         due = Signal(count)  # counters whose snapshot has to be taken
         gathered, held = [], []
         for i, (name, width) in enumerate(self.widths.items()):

@@ -4,7 +4,8 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -47,7 +48,9 @@ class Store(wiring.Component):
 
     Timing
     ------
-    One beat of ``beat`` per cycle. All outputs come from registers, but ``out.ready``.
+    One beat of ``beat`` per cycle. All outputs come from registers, but ``out.ready`` where a row
+    is one beat or a tile is one row. Elsewhere the rows of a tile wait in a memory, so that the
+    engine, which gives them one a cycle, goes on with the next tile.
     """
 
     def __init__(self, params: CoprocessorParams):
@@ -73,11 +76,12 @@ class Store(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        m, params, out = Module(), self.params, self.out
+        m, params = Module(), self.params
         width, size = params.data_width, exact_log2(params.c_bytes)
         row_bits = params.columns * 8 * params.c_bytes
         beats = -(-row_bits // width)
         wide = 8 * params.c_bytes > width  # a result takes several beats
+        row_data, row_fails, row_nan, row_valid, takes = self._rows(m, beats)
         m.submodules.slice = held = RegisterSlice(write_beats(width))
         wiring.connect(m, held.o, wiring.flipped(self.beat))
 
@@ -95,11 +99,11 @@ class Store(wiring.Component):
         row_bytes = wire(m, count << size, "row_bytes")
         last = wire(m, left == 1, "last")
         sent = wire(m, left.any() & held.i.ready, "sent")
-        fails = wire(m, out.payload.tuser[:4].any(), "fails")
         free = ~left.any() | sent & last
         named = ~self.command.valid | self.command.ready
-        m.d.comb += out.ready.eq(wire(m, free & named, "takes"))
-        taken = wire(m, out.valid & out.ready & active & ~fails, "taken")
+        m.d.comb += takes.eq(free & named)
+        seen = wire(m, row_valid & takes, "seen")
+        taken = wire(m, seen & active & ~row_fails, "taken")
 
         m.d.comb += [
             held.i.valid.eq(left.any()),
@@ -112,7 +116,7 @@ class Store(wiring.Component):
             m.d.sync += [row.eq(row[width:]), left.eq(left - 1)]
         with m.If(taken):
             m.d.sync += [
-                row.eq(self._activated(m, out.payload.tdata) if wide else out.payload.tdata),
+                row.eq(self._activated(m, row_data) if wide else row_data),
                 left.eq((row_bytes + (width // 8 - 1)) >> exact_log2(width // 8)),
                 self.command.valid.eq(1),
                 self.command.payload.addr.eq(here),
@@ -131,9 +135,8 @@ class Store(wiring.Component):
         m.d.sync += self.done.eq(ending & ~active & ~waiting.any())
         with m.If(ending & ~active & ~waiting.any()):
             m.d.sync += ending.eq(0)
-        seen = out.valid & out.ready
-        m.d.sync += self.error.eq(seen & fails)
-        m.d.sync += self.nan.eq(seen & ~fails & out.payload.tuser[4:].any())
+        m.d.sync += self.error.eq(seen & row_fails)
+        m.d.sync += self.nan.eq(seen & ~row_fails & row_nan)
         with m.If(self.start):
             m.d.sync += [
                 active.eq(1),
@@ -144,6 +147,24 @@ class Store(wiring.Component):
                 here.eq(self.address),
             ]
         return m
+
+    def _rows(self, m: Module, beats: int) -> tuple[Value, Value, Value, Value, Signal]:
+        """Return a row, its two marks and whether it is there; and what takes it."""
+        out, takes = self.out, Signal(name="takes")
+        fails, nan = out.payload.tuser[:4].any(), out.payload.tuser[4:].any()
+        if beats == 1 or self.params.rows == 1:
+            m.d.comb += out.ready.eq(takes)
+            return out.payload.tdata, fails, nan, out.valid, takes
+        form = data.StructLayout({"data": len(out.payload.tdata), "fails": 1, "nan": 1})
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=form.size, depth=self.params.rows + 1)
+        m.d.comb += [
+            out.ready.eq(fifo.w_rdy),
+            fifo.w_en.eq(out.valid),
+            fifo.w_data.eq(Cat(out.payload.tdata, fails, nan)),
+            fifo.r_en.eq(takes),
+        ]
+        row = data.View(form, fifo.r_data)
+        return row.data, row.fails, row.nan, fifo.r_rdy, takes
 
     def _activated(self, m: Module, word: Value) -> Value:
         """Return ``word``, of whole results, past the activation."""

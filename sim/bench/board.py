@@ -69,18 +69,22 @@ class Wire:
 
     async def to_device(self) -> None:
         """Send what the host writes."""
-        parent = os.getppid()
+        parent, quiet = os.getppid(), False
         while os.getppid() == parent:
             # While nothing can happen any more, simulated time stands still.
             patience = 0.5 if self.silence() > 2 * self.limit else 0
             if not select.select([self.master], [], [], patience)[0]:
+                # What was there already when it was looked for is no silence of the host, even if
+                # this process had to wait for a processor.
+                quiet = True
                 if not patience:
                     await Timer(10 * self.bit, "ns")
                 continue
             data = os.read(self.master, 4096)
             # A silence of the host is one of the line, however slow the simulation is.
-            if time.monotonic() - self.heard > 0.1 and self.silence() <= self.limit:
+            if quiet and time.monotonic() - self.heard > 0.1 and self.silence() <= self.limit:
                 await Timer(int(self.limit - self.silence()) + 20 * self.bit, "ns")
+            quiet = False
             for byte in data:
                 for k in range(10):
                     self.dut.uart_rx.value = (byte << 1 | 1 << 9) >> k & 1

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages a stranger reads: every example works, every unit, file and link is there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fpga.driver.accelerator import Accelerator
+from fpga.driver.golden import GoldenTransport
+from fpga.products import manifest_of
 from gen.__main__ import main
 from gen.unit import discover
+from hw.coprocessor.params import CoprocessorParams
 
 ROOT = Path(__file__).parents[2]
 #: The examples of docs/architectures.md are run beside what generates them.
@@ -36,6 +42,59 @@ def test_examples(
         unit = [*command.split(), ""][3]
         verilog = unit in discover() and not {"--show", "-o"} & set(command.split())
         assert "endmodule" in out or not verilog, command
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/coprocessor.md"])
+def test_matrices_on_a_simulated_board(page: str) -> None:
+    """The lines of Python in the emitted Verilog, compiled."""
+    lines, *_ = _python(page, "Accelerator(transport")
+    shown: dict[str, object] = {}
+    exec(lines, shown)
+    assert "board" in shown
+
+
+def test_matrices_on_a_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines, but for the transport, which a golden model stands for."""
+    manifest = manifest_of(CoprocessorParams(preset="tiny"))
+    seen: list[object] = []
+
+    def link(port: str) -> GoldenTransport:
+        seen.append(port)
+        return GoldenTransport(manifest)
+
+    monkeypatch.setattr("fpga.driver.uart.UartTransport", link)
+    monkeypatch.setattr("fpga.driver.bridge.BridgeTransport", lambda link: link)
+    monkeypatch.chdir(tmp_path)
+    path = Path("build/copro/coprocessor_uart.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    lines, *_ = _python("README.md", "Accelerator(transport")
+    other, *_ = _python("README.md", "BridgeTransport(UartTransport(")
+    simulated = re.compile(r"^transport, manifest = simulated\(.*$", re.M)
+    assert simulated.search(lines)
+    exec(simulated.sub(lambda _: other, lines), {})
+    assert seen == ["/dev/ttyUSB1"]
+
+
+def test_what_else_the_driver_does() -> None:
+    """The lines of the page's section, on a golden model of an engine with and without scales."""
+    lines, *_ = _python("docs/coprocessor.md", "load_weights(")
+    rng = np.random.default_rng(1)
+    for scaled in (False, True):
+        engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4"
+        engine += " --group 4 --scale fp16" if scaled else ""
+        manifest = manifest_of(CoprocessorParams(preset="tiny", engine=engine))
+        with Accelerator(GoldenTransport(manifest), manifest, queue=8) as board:
+            a, w = rng.integers(-128, 128, (3, 8)), rng.integers(-8, 8, (8, 5))
+            shown = {"board": board, "a": a, "w": w, "s": np.ones((2, 5)) if scaled else None}
+            exec(lines, shown)
+            np.testing.assert_array_equal(shown["c"], a @ w)
+
+
+def _python(page: str, holds: str) -> list[str]:
+    """Return the blocks of Python of a page that hold a text."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if holds in block]
 
 
 def test_every_unit_but_pe_has_a_section_and_an_example() -> None:

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mirror of ``fpga/commands/run.py``: verdicts, exit statuses, one-line complaints."""
 
+import json
+
 import numpy as np
 import pytest
 
 from fpga.board import discover
+from fpga.driver.golden import GoldenTransport
+from fpga.driver.transport import DeviceError
+from fpga.products import manifest_of
 from gen.cli import main
+from hw.coprocessor.params import CoprocessorParams
 from hw.pe.params import PEParams
 from hw.spec.pe_registers import ERROR_FLAGS
 from tests.fpga.driver.golden_board import golden_board
@@ -143,3 +149,93 @@ def test_a_device_with_other_parameters(capsys):
     assert "the device was generated with other parameters: LANES 3, not 1" in (
         capsys.readouterr().err
     )
+
+
+MATRICES = ["--unit", "coprocessor-uart", "--port", "/the/port", "--timeout", "9", "--baud", "9600"]
+
+
+@pytest.fixture
+def matrices(monkeypatch):
+    """A golden co-processor of preset tiny behind the port, and what its link was opened with."""
+    board = GoldenTransport(manifest_of(CoprocessorParams(preset="tiny")))
+
+    class Link:
+        opened, closed = [], 0
+
+        def __init__(self, *words, **options):
+            self.opened.append((*words, options))
+
+        def close(self):
+            Link.closed += 1
+
+    monkeypatch.setattr("fpga.products.UartTransport", Link)
+    monkeypatch.setattr("fpga.products.BridgeTransport", lambda link: board)
+    board.close = Link.close.__get__(Link)
+    return board, Link
+
+
+def test_matrices_pass(capsys, matrices):
+    assert run(*MATRICES, "--preset", "tiny", "--products", "3") == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.startswith("PASS: 3 of 3 matrix products exact\n")
+    assert out.endswith(" ms a product, host and link included\n")
+    assert matrices[1].opened == [("/the/port", 9600, {"timeout": 9.0})]
+    assert matrices[1].closed == 1
+
+
+def test_a_manifest_in_place_of_options(capsys, matrices, tmp_path):
+    path = tmp_path / "coprocessor_uart.json"
+    path.write_text(json.dumps(manifest_of(CoprocessorParams(preset="tiny"))))
+    assert run(*MATRICES, "--manifest", str(path), "--products", "1") == 0
+    for text, told in (("{}", "is that of no matrix co-processor"), ("{", "cannot be read: ")):
+        path.write_text(text)
+        assert run(*MATRICES, "--manifest", str(path)) == 2
+        assert told in capsys.readouterr().err
+    assert run(*MATRICES, "--manifest", "/no/where") == 2
+    assert "manifest '/no/where' cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_coprocessor_that_is_another(capsys, matrices):
+    assert run(*MATRICES, "--preset", "small") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "the device was generated with other parameters than the manifest" in err
+    assert err.count("\n") == 1 and matrices[1].closed == 1
+
+
+def test_a_coprocessor_that_errs(capsys, matrices, monkeypatch):
+    board = matrices[0]
+    download = board.download
+    board.download = lambda *where: bytes(255 - byte for byte in download(*where))
+    assert run(*MATRICES, "--preset", "tiny") == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("python -m fpga run: self-test: product 0, MxNxK ")
+
+    def silent(link):
+        raise DeviceError("no answer")
+
+    monkeypatch.setattr("fpga.products.BridgeTransport", silent)
+    assert run(*MATRICES, "--preset", "tiny") == 1
+    assert capsys.readouterr().err == "python -m fpga run: no answer\n"
+    assert matrices[1].closed == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--lanes", "4"], "unit coprocessor-uart has no option --lanes"),
+        (["--products", "0"], "products must be from 1 to 10000, not 0"),
+        (["--codes", "x.npz"], "unit coprocessor-uart has no option --codes"),
+        (["--board", "ulx3s"], "board ulx3s carries unit pe-uart, not coprocessor-uart"),
+        (["--engine", "array --rows"], "--rows of the engine must have a value"),
+    ],
+)
+def test_bad_arguments_of_matrices(argv, message, capsys):
+    assert run(*MATRICES, *argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"python -m fpga run: {message}") and err.count("\n") == 1
+
+
+def test_an_element_has_no_options_of_matrices(capsys):
+    assert run("--port", "/no/tty", "--preset", "tiny") == 2
+    assert "unit pe has no option --preset" in capsys.readouterr().err

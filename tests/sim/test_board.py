@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mirror of ``sim/board.py``: driver, terminal, UART bits in simulation, bridge, PE, and back."""
+"""Mirror of ``sim/board.py``: driver, terminal, UART bits in simulation, bridge, unit, and back."""
 
 import contextlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fpga.driver.accelerator import Accelerator
+from fpga.driver.golden import GoldenTransport
 from fpga.driver.pe import PEDriver
 from fpga.driver.uart import UartTransport, frame
+from fpga.products import manifest_of, over_uart
 from gen.cli import main
+from hw.coprocessor.params import CoprocessorParams
 from hw.pe.params import PEParams
 from hw.spec.pe_registers import ERROR_FLAGS
-from sim.board import BAUD
+from sim.board import BAUD, simulated
 from sim.golden.pe import pe as golden
 from sim.runner import SimulationError
 
@@ -70,6 +75,47 @@ def test_the_command_of_the_user(capsys):
     assert capsys.readouterr().out.startswith("PASS: ")
 
 
+def test_matrices_through_every_bit(capsys):
+    """Numpy arrays to a co-processor and its memory, and back; then the command's self-test."""
+    engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int4 --max-k 16"
+    manifest = manifest_of(CoprocessorParams(preset="tiny", engine=engine))
+    rng = np.random.default_rng(5)
+    a, w = rng.integers(-128, 128, (2, 9)), rng.integers(-8, 8, (9, 3))
+    options = ["--unit", "coprocessor-uart", "--preset", "tiny", "--engine", engine]
+    with board(*options, "--ram-kib", "4") as (path, process):
+        hint = shlex.split(process.stderr.readline())
+        assert hint[:5] == ["try:", "python", "-m", "fpga", "run"]
+        place = ["--port", path, "--baud", str(BAUD), "--unit", "coprocessor-uart"]
+        assert hint[5:11] == place
+        assert hint[11:] == [f"--engine={engine}", "--preset=tiny"]
+        with over_uart(path, manifest, BAUD, timeout=60) as device:
+            np.testing.assert_array_equal(device.gemm(a, w), a @ w)
+        words = [*hint[5:], "--timeout", "60", "--products", "1"]
+        assert main("fpga", "", ["run", *words]) == 0
+    assert capsys.readouterr().out.startswith("PASS: 1 of 1 matrix products exact\n")
+
+
+def test_a_simulated_coprocessor_for_the_driver(monkeypatch):
+    """Options and the model of the memory arrive; the rest is that of the transport."""
+    seen = {}
+
+    def transport(text, manifest, model):
+        seen.update(text=text, model=model)
+        return GoldenTransport(manifest)
+
+    monkeypatch.setattr("sim.coprocessor.SimTransport", transport)
+    monkeypatch.setattr("sim.board.emit", lambda unit, params: (unit.name, manifest_of(params)))
+    model = object()
+    with Accelerator(*simulated(model, preset="tiny", act_kib=2)) as device:
+        assert device.contract["a_depth"] == 2 * 8192 // 32
+        np.testing.assert_array_equal(device.gemm([[2, 3]], [[1], [-8]]), [[-22]])
+    assert seen == {"text": "coprocessor", "model": model}
+    with pytest.raises(ValueError, match=r"^simulated got an unexpected keyword argument 'speed'$"):
+        simulated(speed=1)
+    with pytest.raises(ValueError, match="preset must be one of tiny"):
+        simulated(preset="huge")
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_a_board_that_ends_leaves_nothing(end, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -95,6 +141,18 @@ def test_a_simulator_that_is_killed(tmp_path, capsys, monkeypatch):
         (["--baud", "7"], "python -m sim board: baud must be at least 2000"),
         (["--clock-hz", "1000"], "python -m sim board: baud must be at most 125 for clock_hz 1000"),
         (["--format", "x"], "python -m sim board: unknown format 'x'"),
+        (
+            ["--unit", "coprocessor-uart", "--lanes", "2"],
+            "python -m sim board: unit coprocessor-uart has no option --lanes",
+        ),
+        (
+            ["--preset", "tiny"],
+            "python -m sim board: unit pe-uart has no option --preset",
+        ),
+        (
+            ["--unit", "coprocessor-uart", "--ram-kib", "3"],
+            "python -m sim board: ram_kib must be a power of two",
+        ),
         (["--waves", __file__], f"python -m sim board: {__file__!r}: File exists"),
     ],
 )

@@ -335,6 +335,11 @@ class GoldenAccelerator:
     def _run(self, d: Descriptor) -> None:
         if d.op == OPS["fence"]:
             return
+        if d.op == OPS["copy"]:
+            extents = self.contract.extents(d)
+            self._store(extents["c"], self._load(extents["a"]))
+            self._count(d)
+            return
         result = multiply(self.contract, d, self._load)
         self._store(self.contract.extents(d)["c"], result.c)
         self._nan |= result.nan
@@ -346,9 +351,9 @@ class GoldenAccelerator:
         Cycles are those of the roofline, products those of whole tiles and steps.
         """
         found, c = roofline(d, self.contract), self.contract
+        multiplies = c.unit.name not in ("lut", "lut-ternary", "pq") and d.op != OPS["copy"]
         tiles = len(c.tiles(d.n)) * c.row_tiles(d.m) * c["rows"] * c["columns"]
         steps = sum(group_steps(c.parameters, d.k, c["depth"]))
-        multiplies = c.unit.name not in ("lut", "lut-ternary", "pq")
         for name, value in {
             "cycles": found.cycles,
             "busy": found.cycles,

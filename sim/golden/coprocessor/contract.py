@@ -126,6 +126,11 @@ class Contract:
         if d.op == OPS["fence"]:
             return {}
         c_stride = d.c_stride * 4
+        if d.op == OPS["copy"]:
+            return {
+                "a": Extent(d.a, d.n, d.m, d.a_stride),
+                "c": Extent(d.c, d.n, d.m, c_stride),
+            }
         tiles, w_size = len(self.tiles(d.n)), self.w_panel(d.k, d.w_fmt)
         found = {
             "a": Extent(d.a, -(-d.k * self["act_slot"] // 8), d.m, d.a_stride),
@@ -156,7 +161,7 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in (OPS["gemm"], OPS["gemv"], OPS["fence"]):
+        if d.op not in OPS.values():
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -185,7 +190,7 @@ class Contract:
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
             return True
-        if d.k > self.unit.engine.max_k:
+        if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
         found = self.extents(d)
         if any(found[name].address % _ALIGN for name in "ws" if name in found):

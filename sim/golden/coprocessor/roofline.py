@@ -63,6 +63,9 @@ def roofline(
         return Roofline(0, 0, 0, 0, 0, 0, 0)
     write_bytes = extents["c"].rows * extents["c"].size
     write = _words(extents["c"], bus)
+    if job.op == OPS["copy"]:
+        read = _words(extents["a"], bus)
+        return Roofline(read * bus, write_bytes, 0, 0, read, write, latency)
     columns, rows = len(contract.tiles(job.n)), contract.row_tiles(job.m)
     row_words = -(-job.k * contract["act_slot"] // contract["a_word"])
     stays = rows * row_words <= contract["a_depth"]

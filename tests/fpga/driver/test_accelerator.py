@@ -78,6 +78,38 @@ def test_codes_and_values():
         assert (device.gemm(Quantized(A % 256), Quantized(W % 16, format="int4")) == A @ W).all()
 
 
+@pytest.mark.parametrize("queue", [0, 4])
+def test_memory_is_copied_within_the_device(queue):
+    data = RNG.integers(0, 256, 4000, dtype=np.uint8)
+    with driver(queue=queue) as device:
+        board = device.transport
+        source, target = board.alloc(4000), board.alloc(4000)
+        board.upload(source.address, data.tobytes())
+        board.upload(target.address, bytes(4000))
+        device.copy(
+            source.address + 5, target.address + 3, 61, 7, source_stride=77, target_stride=64
+        )
+        due = np.zeros(4000, np.uint8)
+        for row in range(7):
+            due[3 + 64 * row :][:61] = data[5 + 77 * row :][:61]
+        assert board.download(target.address, 4000) == due.tobytes()
+        device.copy(source.address, target.address, 4000)
+        assert board.download(target.address, 4000) == data.tobytes()
+        assert (device.gemm(A, W) == A @ W).all()
+        for wrong in (
+            {"size": 0}, {"size": 65536}, {"size": 6}, {"rows": 65536}, {"source_stride": 65536},
+            {"target_stride": 65536 * 4}, {"source_stride": 7}, {"target_stride": 4},
+            {"target": source.address + 20}, {"source": (1 << 32) - 1},
+        ):  # fmt: skip
+            given = {"source": source.address, "target": target.address, "size": 8, "rows": 3}
+            with pytest.raises(ValueError, match=r"\d"):
+                device.copy(**{**given, **wrong})
+        with pytest.raises(AcceleratorError):
+            device.copy(16, 64, 8)  # there is no memory
+        board.free(source)
+        board.free(target)
+
+
 def test_fewer_planes():
     w = RNG.integers(-2, 2, (20, 9))
     with driver("lut") as device:

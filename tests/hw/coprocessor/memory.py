@@ -47,12 +47,13 @@ class Memory:
     """A bus that moves a word each way a cycle, ``latency`` cycles after it was asked for.
 
     Commands are split into bursts; clients take turns. ``pause`` is the probability with which a
-    side stands still for a cycle.
+    side stands still for a cycle, ``slow`` that for the side that writes if it is another.
     """
 
     params: CoprocessorParams
     latency: int = 5
     pause: float = 0.0
+    slow: float | None = None
     image: bytearray = field(default_factory=lambda: bytearray([GUARD] * SIZE))
     read: set[int] = field(default_factory=set)  #: Bytes that were read, as whole bus words.
     written: set[int] = field(default_factory=set)
@@ -195,7 +196,8 @@ class Memory:
                     ctx.set(side.payload.last, last)
                 if burst[1] == 0:
                     flight.popleft()
-            stands = self.pause > 0 and self.rng.random() < self.pause
+            slow = self.pause if self.slow is None else self.slow
+            stands = slow > 0 and self.rng.random() < slow
             ctx.set(dut.c_command.ready, len(writes) < 3 and not stands)
             ctx.set(dut.c_beat.ready, bool(writes) and not stands)
             ctx.set(dut.c_written, bool(answers) and answers[0] <= now)
@@ -206,7 +208,7 @@ class Memory:
 def set_job(ctx: Any, dut: Datapath, job: dict[str, int]) -> None:
     """Offer a job."""
     names = ("m", "n", "k", "bits", "a", "w", "c", "s", "a_stride", "c_stride", "w_stride")
-    for name in (*names, "activation", "high", "low"):
+    for name in (*names, "activation", "high", "low", "copy"):
         ctx.set(getattr(dut.job.payload, name), job.get(name, 0))
     ctx.set(dut.job.valid, 1)
 

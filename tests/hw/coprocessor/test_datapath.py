@@ -241,6 +241,16 @@ def test_the_engine_takes_a_step_a_cycle(latency: int) -> None:
     assert memory.counts["load_wait"] <= latency + 50
 
 
+def test_rows_of_several_words_do_not_hold_the_engine_up() -> None:
+    # 4 rows of 4 words leave in 20 cycles, with a command each, while a tile takes 24.
+    engine = "array --dataflow os --rows 4 --columns 4 --format int2"
+    memory = memory_of(engine, {"data_width": 32}, latency=30)
+    (cycles,) = run([Case(memory, (16, 16, 24))])
+    assert memory.counts["compute"] == 16 * 24
+    assert cycles <= 16 * 24 + 2 * 30 + 80
+    assert memory.counts["stall_backpressure"] == 0
+
+
 def test_a_product_with_a_vector_keeps_the_bus_busy() -> None:
     engine = "array --dataflow tree --rows 1 --columns 8 --lanes 4 --format int2 --act int4"
     memory = memory_of(engine, {}, latency=60)

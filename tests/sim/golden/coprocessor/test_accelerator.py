@@ -306,13 +306,28 @@ def test_gemv_and_fence() -> None:
     assert board.get("STATUS", "COMPLETED") == 2
 
 
+def test_rows_are_copied() -> None:
+    board = product(1, 1, 1)[0]
+    before = board.memory.copy()
+    copy = Descriptor(op=OPS["copy"], m=3, n=13, k=1, a=A + 1, c=C + 3, a_stride=17, c_stride=5)
+    assert board.direct(copy) == 0
+    for row in range(3):
+        at = A + 1 + 17 * row - BASE
+        before[C + 3 + 20 * row - BASE :][:13] = before[at : at + 13]
+    assert (board.memory == before).all()
+    assert board.get("STATUS", "COMPLETED") == 1 and not board.get("PERF10_LO")
+
+
 # Errors.
 
 REFUSED = {
     "magic": ({"magic": 0xD4}, "descriptor"),
     "version": ({"version": 2}, "descriptor"),
     "op": ({"op": 3}, "unsupported"),
-    "copy": ({"op": OPS["copy"]}, "unsupported"),
+    "copy k": ({"op": OPS["copy"], "k": 2}, "size"),
+    "copy from": ({"op": OPS["copy"], "k": 1, "n": 40}, "size"),
+    "copy to": ({"op": OPS["copy"], "k": 1, "a_stride": 99, "c_stride": 1}, "size"),
+    "copy end": ({"op": OPS["copy"], "k": 1, "a": 0xFFFF_FFFF}, "address"),
     "accumulate": ({"flags": 1 << FLAGS["accumulate"]}, "unsupported"),
     "transposed": ({"flags": 1 << FLAGS["transposed"]}, "unsupported"),
     "bias": ({"flags": 1 << FLAGS["bias"]}, "unsupported"),
