@@ -24,7 +24,7 @@ from fpga import tools
 from sim.bench import properties_axi, properties_axis
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
-from sim.bench.properties_axi import WAIT, axi_prefix
+from sim.bench.properties_axi import axi_prefix, wait
 from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
@@ -265,7 +265,7 @@ def _depth(manifest: Mapping[str, Any]) -> int:
     if properties_axis.takes_jobs(manifest):
         return properties_axis.depth(manifest)
     beat = ceil(1 / (manifest["beats_per_cycle"] or 1))
-    return 8 + 2 * int(manifest["latency"] or WAIT) + 3 * (beat - 1)
+    return 8 + 2 * int(manifest["latency"] or wait(manifest)) + 3 * (beat - 1)
 
 
 def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[str, str]]]:

@@ -125,6 +125,26 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "simulation": ("tests/hw/axi", "tests/verilog/test_pe_uart.py"),
         "parsers": _common("pe-uart")["parsers"],
     },
+    "coprocessor": {
+        "oracle": (f"{_GOLDEN}/coprocessor",),
+        "simulation": (
+            "tests/verilog/test_coprocessor.py",
+            "tests/sim/test_coprocessor.py",
+            "tests/sim/test_coprocessor_errors.py",
+            "tests/hw/coprocessor",
+        ),
+        "throughput": ("tests/sim/test_coprocessor.py", "-k", "test_rate"),
+        "parsers": _common("coprocessor", "coprocessor-uart")["parsers"],
+        "formal": _common("coprocessor", "coprocessor-uart")["formal"],
+    },
+    "coprocessor-uart": {
+        "oracle": (f"{_GOLDEN}/coprocessor",),
+        "parsers": _common("coprocessor-uart")["parsers"],
+    },
+    "cfu": {
+        "simulation": ("tests/verilog/test_cfu.py",),
+        "parsers": _common("cfu")["parsers"],
+    },
     "lut-table": {
         "oracle": (f"{_GOLDEN}/test_lut_table.py",),
         "simulation": ("tests/hw/mpgemm/test_lut_table.py",),
@@ -152,7 +172,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "mpgemm")
+UNDERWAY = ("array", "cfu", "coprocessor", "coprocessor-uart", "mpgemm")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

@@ -7,20 +7,21 @@ The stream rules of :mod:`sim.bench.properties` for its five channels, by the sa
 ``b_not_early``, ``r_not_early``
     A response only for a request that was taken: for a write, both its address and its data.
 ``b_in_time``, ``r_in_time``
-    A due response is valid within :data:`WAIT` cycles, whether its reader is ready or not.
+    A due response is valid within :func:`wait` cycles, whether its reader is ready or not.
 ``aw_taken``, ``w_taken``, ``ar_taken``
     With the responses being read and, for a write, both parts offered, a request is taken within
-    :data:`WAIT` cycles.
+    :func:`wait` cycles.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["WAIT", "axi_prefix", "harness"]
+__all__ = ["WAIT", "axi_prefix", "harness", "wait"]
 
 #: Cycles within which a register answers: a bound on deadlock, not a promise of speed.
 WAIT = 16
+COUNTER_WAIT = 64  #: The same, of units whose counters take turns in a memory.
 
 _REQUESTS, _RESPONSES = ("aw", "w", "ar"), ("b", "r")
 
@@ -35,12 +36,17 @@ def axi_prefix(manifest: Mapping[str, Any]) -> str | None:
     return None
 
 
+def wait(manifest: Mapping[str, Any]) -> int:
+    """Return the cycles within which a register answers."""
+    return COUNTER_WAIT if manifest["parameters"].get("perf") else WAIT
+
+
 def harness(manifest: Mapping[str, Any], prefix: str, top: str) -> str:
     """Return SystemVerilog for the module ``top``, which instantiates the unit.
 
     Other inputs of the unit are free.
     """
-    clock = manifest["clock"]
+    clock, limit = manifest["clock"], wait(manifest)
     others = [p for p in manifest["ports"] if p["role"] not in ("clock", "reset")]
     inputs = [p for p in others if p["dir"] == "in"]
     pins = {clock["name"]: "clk", **{p["name"]: p["name"] for p in others}}
@@ -58,7 +64,7 @@ def harness(manifest: Mapping[str, Any], prefix: str, top: str) -> str:
         lines += _channel(others, prefix, channel)
     lines += [
         "  reg [3:0] aw_owed = 0, w_owed = 0, ar_owed = 0;",
-        f"  reg [{WAIT.bit_length()}:0] b_pause = 0, r_pause = 0, aw_pause = 0, w_pause = 0,"
+        f"  reg [{limit.bit_length()}:0] b_pause = 0, r_pause = 0, aw_pause = 0, w_pause = 0,"
         " ar_pause = 0;",
         "  always @(posedge clk) begin",
         "    aw_owed <= rst ? 0 : aw_owed + aw_move - b_move;",
@@ -75,9 +81,9 @@ def harness(manifest: Mapping[str, Any], prefix: str, top: str) -> str:
         "  always @* if (!rst) begin",
         f"    b_not_early: assert (!{prefix}bvalid || (aw_owed != 0 && w_owed != 0));",
         f"    r_not_early: assert (!{prefix}rvalid || ar_owed != 0);",
-        f"    b_in_time: assert (b_pause < {WAIT} && aw_owed < 8 && w_owed < 8);",
-        f"    r_in_time: assert (r_pause < {WAIT} && ar_owed < 8);",
-        *(f"    {c}_taken: assert ({c}_pause < {WAIT});" for c in _REQUESTS),
+        f"    b_in_time: assert (b_pause < {limit} && aw_owed < 8 && w_owed < 8);",
+        f"    r_in_time: assert (r_pause < {limit} && ar_owed < 8);",
+        *(f"    {c}_taken: assert ({c}_pause < {limit});" for c in _REQUESTS),
         "    cover (b_move); cover (r_move);",
         "    cover (past && b_waited && b_move);",
         "    cover (past && r_waited && r_move);",

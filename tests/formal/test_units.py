@@ -37,6 +37,8 @@ REFUTED = {
 }
 
 
+SLOW = ("array", "mpgemm", "coprocessor")  #: A minute for each case, or more.
+
 #: Engines that are proved in every run: sums that stay in place, serial planes, N:M.
 SOON = ({"dataflow": "broadcast"}, {"engine": "lut"}, {"arch": "nm"})
 
@@ -69,7 +71,7 @@ def _cases() -> list[Any]:
             unit,
             case,
             id=f"{unit.name}-{number}",
-            marks=[] if unit.name not in ("array", "mpgemm") or _soon(case) else pytest.mark.deep,
+            marks=[] if unit.name not in SLOW or _soon(case) else pytest.mark.deep,
         )
         for unit in discover().values()
         for number, case in enumerate(unit.cases)
@@ -84,7 +86,7 @@ def proof_of(unit: Unit, case: dict[str, Any], folder: Path, **options: Any) -> 
 @pytest.mark.parametrize(("unit", "case"), _cases())
 def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     text, manifest = emit(unit, unit.params(**case))
-    if not any(port["name"].endswith("ready") for port in manifest["ports"]):
+    if not manifest["streams"] and properties_axi.axi_prefix(manifest) is None:
         with pytest.raises(ValueError, match="cannot be proved"):
             prove(text, manifest, tmp_path)
         return

@@ -98,8 +98,8 @@ def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
         (["--port", "/no/tty", "--format", "e9m9"], "format 'e9m9' would have 19 bits"),
         (["--port", "/no/tty", "--board", "x"], "board must be one of"),
         (
-            ["--port", "/no/tty", "--board", "kv260", "--unit", "pe"],
-            "unit of board kv260 must be pe-axi, a processing element, not 'pe'",
+            ["--port", "/no/tty", "--board", "kv260", "--unit", "pe-uart"],
+            "board kv260 has unit pe-axi, not 'pe-uart'",
         ),
         (["--port", "/no/tty", "--beats", "0"], "beats must be from 1 to 1000000, not 0"),
         (["--port", "/no/tty", "--seed", "-1"], "seed must not be negative, which -1 is"),
@@ -225,7 +225,7 @@ def test_a_coprocessor_that_errs(capsys, matrices, monkeypatch):
         (["--lanes", "4"], "unit coprocessor-uart has no option --lanes"),
         (["--products", "0"], "products must be from 1 to 10000, not 0"),
         (["--codes", "x.npz"], "unit coprocessor-uart has no option --codes"),
-        (["--board", "ulx3s"], "board ulx3s carries unit pe-uart, not coprocessor-uart"),
+        (["--board", "ultra96"], "board ultra96 has unit "),
         (["--engine", "array --rows"], "--rows of the engine must have a value"),
     ],
 )

@@ -140,19 +140,22 @@ def test_bundle(capsys, tmp_path):
     assert set(json.loads((tmp_path / "mac.json").read_text())["files"]) == names
 
 
+#: What stands for the text of a unit with a clock.
+VERILOG = "/* none */\nmodule copro(aclk, aresetn);\n"
+
+
 @pytest.mark.parametrize("extra", [True, False])
 def test_bundle_of_a_unit_with_registers(capsys, tmp_path, monkeypatch, extra):
     """With PeakRDL, and without it, which is said."""
-    monkeypatch.setattr("gen.emit.yosys.to_verilog", lambda _: "/* none */\nmodule copro;\n")
-    if extra:
-        pytest.importorskip("peakrdl_ipxact", reason="needs the extra `registers`")
-    else:
+    monkeypatch.setattr("gen.emit.yosys.to_verilog", lambda _: VERILOG)
+    if not extra:
         monkeypatch.setattr("gen.registers.import_module", _missing)
     words = "coprocessor --preset tiny --name copro -o"
     status, _, err = run(capsys, *words.split(), str(tmp_path))
     assert status == 0
     made = {"copro.h", "copro.md", "copro.xml"} if extra else {"copro_registers.txt"}
     names = {"copro.v", "copro.json", "copro.core", "copro.rdl", "copro.svd"} | made
+    names |= {"component.xml", "copro_ip.tcl"}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert set(json.loads((tmp_path / "copro.json").read_text())["files"]) == names
     assert "} QTAIL @ 0x050;" in (tmp_path / "copro.rdl").read_text()
