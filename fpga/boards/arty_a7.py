@@ -20,6 +20,7 @@ BOARD = Board(
         ),
     ),
     units={
+        "coprocessor-uart": {"preset": "small", "ram_kib": 64},
         "pe-uart": {
             "format": "int8",
             "act": "int8",

@@ -13,5 +13,8 @@ BOARD = Board(
     leds=2,
     leds_active_low=True,
     button_active_low=True,
-    units={"pe-uart": {"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"}},
+    units={
+        "coprocessor-uart": {"preset": "tiny", "ram_kib": 4},
+        "pe-uart": {"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"},
+    },
 )

@@ -19,6 +19,7 @@ BOARD = Board(
         ),
     ),
     units={
+        "coprocessor": {"preset": "kv260"},
         "pe-axi": {
             "format": "int8",
             "act": "int8",

@@ -8,7 +8,10 @@ BOARD = Board(
     summary="Sipeed Tang Nano 20K (Gowin GW2AR-18C)",
     flow="gowin",
     parts=(Part("18C", "GW2AR-LV18QN88C8/I7"),),
-    units={"pe-uart": {"format": "int8", "act": "int8", "lanes": 4, "target": "ecp5"}},
+    units={
+        "coprocessor-uart": {"preset": "small"},
+        "pe-uart": {"format": "int8", "act": "int8", "lanes": 4, "target": "ecp5"},
+    },
     constraints="tangnano20k.cst",
     clock_hz=27_000_000,
     leds=6,

@@ -24,6 +24,7 @@ BOARD = Board(
     clock_hz=100_000_000,
     leds=2,
     units={
+        "coprocessor": {"preset": "ultra96"},
         "pe-axi": {
             "format": "int8",
             "act": "int8",

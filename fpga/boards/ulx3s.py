@@ -24,6 +24,7 @@ BOARD = Board(
     clock_hz=25_000_000,
     leds=8,
     units={
+        "coprocessor-uart": {"preset": "small"},
         "pe-uart": {
             "format": "int8",
             "act": "int8",

@@ -69,6 +69,11 @@ def test_every_board_is_known_to_this_test(board: Board) -> None:
         parameters(board, {}, unit)
 
 
+def test_the_coprocessor_is_the_default() -> None:
+    for name, board in boards.discover().items():
+        assert board.unit() == ("coprocessor-uart" if name in SERIAL else "coprocessor")
+
+
 @pytest.mark.parametrize("name", PINS)
 def test_pins(name: str) -> None:
     board = boards.find(name)
