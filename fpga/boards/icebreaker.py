@@ -14,7 +14,6 @@ BOARD = Board(
     leds_active_low=True,
     button_active_low=True,
     units={
-        "coprocessor-uart": {"preset": "tiny", "ram_kib": 4},
         "pe-uart": {"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"},
     },
 )
