@@ -29,7 +29,7 @@ OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
 
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
-UNITS += ("lut-table",)
+UNITS += ("lut-table", "array", "mpgemm")
 
 #: Matrix engine -> what its first cases are one of each of. All bits of the counters of K are in
 #: use here, and a tile has more than one result: else there is little but counters. They can be
