@@ -80,10 +80,11 @@ more.
 #: What the page says of engines, as soon as it has them.
 _ENGINES = """\
 A matrix engine gets 20 good jobs, all kinds of faulty ones, and hundreds of one beat, good and bad,
-while its output waits long. For each bit of M, N and K there is a job of that size alone: a good one
-below 256, else one that its packets break off, up to 2048 (4096 where an operand stays) after as
-many steps, of N after as many columns. All but those of one beat run alone too, and a good one must take exactly the cycles of the golden model. Faults and
-operands of engines are drawn with another seed than the stimulus was improved with.
+while its output waits long. For each bit of M, N and K there is a job of that size alone: a good
+one below 256, else one that its packets break off, up to 2048 (4096 where an operand stays) after
+as many steps, of N after as many columns. All but those of one beat run alone too, and a good one
+must take exactly the cycles of the golden model. Faults and operands of engines are drawn with
+another seed than those whose survivors were looked at.
 
 """
 
