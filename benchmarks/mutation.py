@@ -29,7 +29,7 @@ OUTPUT = ROOT / "docs" / "mutation.md"
 KEPT = ROOT / "build" / "mutation"
 
 UNITS = ("pe", "fma", "mul", "quantize", "block-quantize", "requant", "dequant", "pe-axi")
-UNITS += ("lut-table",)
+UNITS += ("lut-table", "array", "mpgemm")
 
 #: Matrix engine -> what its first cases are one of each of. All bits of the counters of K are in
 #: use here, and a tile has more than one result: else there is little but counters. They can be
@@ -37,7 +37,7 @@ UNITS += ("lut-table",)
 ENGINES = {"array": "dataflow", "mpgemm": "engine"}
 
 #: What draws the faults and the stimulus of an engine, other than what the stimulus was made with.
-SEEDS = dict.fromkeys(ENGINES, 20261201)
+SEEDS = dict.fromkeys(ENGINES, 20261202)
 
 #: Beside what the units list themselves: architectures and modes without a case, bare cells.
 MORE: dict[str, tuple[dict[str, Any], ...]] = {
@@ -80,10 +80,11 @@ more.
 #: What the page says of engines, as soon as it has them.
 _ENGINES = """\
 A matrix engine gets 20 good jobs, all kinds of faulty ones, and hundreds of one beat, good and bad,
-while its output waits long. For each bit of M, N and K there is a job of that size alone that its
-packets break off, up to 2048 after as many steps, of N after as many columns. All but those of one
-beat run alone too, and a good one must take exactly the cycles of the golden model. Faults and
-operands of engines are drawn with another seed than the stimulus was improved with.
+while its output waits long. For each bit of M, N and K there is a job of that size alone: a good
+one below 256, else one that its packets break off, up to 2048 (4096 where an operand stays) after
+as many steps, of N after as many columns. All but those of one beat run alone too, and a good one
+must take exactly the cycles of the golden model. Faults and operands of engines are drawn with
+another seed than those whose survivors were looked at.
 
 """
 

@@ -23,7 +23,7 @@ from sim.bench.drive_jobs import UNDER_STALLS, flat, jobs
 from sim.bench.drive_nodes import axi
 from sim.bench.drive_streams import streams
 from sim.bench.equivalence import equivalent, reduced
-from sim.bench.streams import broken_off, joined, short_jobs, stimulus_of, tile_of
+from sim.bench.streams import joined, short_jobs, single_sizes, stimulus_of, tile_of
 
 __all__ = ["GOAL", "Score", "mutate", "stimulus"]
 
@@ -104,8 +104,8 @@ def stimulus(
         packets = stimulus_of(golden, parameters, rng, max(1, beats // BEATS_OF_A_JOB))
         some, tile = golden.vectors(parameters, rng, 9), tile_of(manifest)
         short = short_jobs(some, tile)
-        stalled = joined(short, packets, broken_off(some, tile, 6))
-        every = joined(stalled, broken_off(some, tile, 12))
+        stalled = joined(short, packets, single_sizes(some, manifest, 6))
+        every = joined(stalled, single_sizes(some, manifest, 12))
         counts = [len(part["s_axis_job"]["tdata"]) for part in (stalled, short)]
         under_stalls = {UNDER_STALLS: counts}
         return flat(every) | under_stalls, flat(golden.run(parameters, every))

@@ -12,25 +12,29 @@ a job, from the first offer to the transfer of its last result, both counted, mu
 of the golden model.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw.spec.gemm import ERRORS, JOB
+from hw.spec.gemm import ERRORS, FLOW, JOB
 from sim.bench.check import PATIENCE, Mismatch, Pass, Report, golden_of
 from sim.bench.launch import launch
+from sim.golden.mpgemm.jobs import Job
+from sim.golden.mpgemm.unit import Unit
 
 __all__ = [
     "Columns",
+    "Tile",
     "WrongBeat",
-    "broken_off",
     "check",
     "job_ends",
     "joined",
     "short_jobs",
+    "single_sizes",
     "stimulus_of",
     "tile_of",
 ]
@@ -118,11 +122,23 @@ def stimulus_of(
     return joined(*parts)
 
 
-def tile_of(manifest: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the rows and columns of a result's tile, 0 where nobody says."""
+class Tile(NamedTuple):
+    """Results that belong together: rows and columns, 0 where nobody says."""
+
+    rows: int
+    columns: int
+    streams: bool = False  #: An operand stays, and a beat of the other one is not a whole tile's.
+    flows: tuple[int, ...] = (0,)  #: Bits of descriptors that pick a dataflow.
+
+
+def tile_of(manifest: Mapping[str, Any]) -> Tile:
+    """Return the tile of a matrix engine."""
     parameters, contract = manifest["parameters"], manifest["contract"]
     rows = contract.get("tile_rows", parameters.get("rows", 0))
-    return int(rows), int(contract.get("tile_columns", parameters.get("columns", 0)))
+    columns = contract.get("tile_columns", parameters.get("columns", 0))
+    flow = parameters.get("dataflow")
+    flows = (0, 1 << FLOW) if flow == "os-ws" else (0,)
+    return Tile(int(rows), int(columns), flow in ("is", "os-ws", "ws"), flows)
 
 
 def joined(*parts: Columns) -> dict[str, dict[str, list[int]]]:
@@ -133,41 +149,51 @@ def joined(*parts: Columns) -> dict[str, dict[str, list[int]]]:
     }
 
 
-def broken_off(
-    stimulus: Columns, tile: tuple[int, int], most: int
+def single_sizes(
+    stimulus: Columns, manifest: Mapping[str, Any], most: int, whole: int = 8
 ) -> dict[str, dict[str, list[int]]]:
-    """Return jobs that are far too large for their packets, made of beats of ``stimulus``.
+    """Return jobs of which one size has one bit beyond the first ones, made of ``stimulus``.
 
-    For each size and each bit of it beyond the first ones a job has this bit alone: one that ends
-    before its packets do has lost it. Sizes below ``2**most`` are gone through at least once.
-    ``tile`` is the rows and columns of a tile.
+    Those below ``2**whole`` are good ones. The others are far too large for their packets: one that
+    ends before these do has lost its bit. Sizes below ``2**most`` are gone through at least once.
     """
-    several = max(tile) + 1
+    tile, engine = tile_of(manifest), Unit.of(manifest).engine
+    several = max(tile.rows, tile.columns) + 1
+    most += tile.streams  # a step has the products of several rows, so counters go half as far
     longest = int(np.argmax(_lengths(stimulus)))
-    jobs = []
-    for size in _SIZES:
+    columns = max(1, tile.columns)
+    jobs: list[tuple[int, int, int | Mapping[str, int]]] = []
+    for flow, size in itertools.product(tile.flows, _SIZES):
         other = "m" if size == "n" else "n"
+        across = columns if size == "n" and not tile.streams else 1
+        # Where an operand stays each row streams past every tile of columns.
+        times = -(-several // columns) if tile.streams else 1
         for bit in range(3, _SIZES[size].bits):
-            word = _descriptor(**{"m": 1, "n": 1, "k": 1, other: several, size: 1 << bit})
-            beats = (1 << bit) // max(1, tile[1] if size == "n" else 1)
-            jobs.append((word, longest, 24 + (beats if bit < most else 0)))
+            # What is left out or taken twice must show in one of several results.
+            least = several if size == "k" and bit < whole else 1
+            sizes = {"m": least, "n": least, "k": 1, other: several, size: 1 << bit}
+            word = _descriptor(**sizes) | flow
+            if bit < min(whole, most) and sizes["k"] <= engine.max_k:
+                beats = engine.schedule(Job.of(word)).beats
+                jobs.append((word, longest, {f"s_axis_{n}": count for n, count in beats.items()}))
+                continue
+            steps = (times << bit) // across if bit < most else 0
+            jobs.append((word, longest, 24 + steps))
     return _packets(stimulus, jobs)
 
 
-def short_jobs(
-    stimulus: Columns, tile: tuple[int, int], rounds: int = 6
-) -> dict[str, dict[str, list[int]]]:
+def short_jobs(stimulus: Columns, tile: Tile, rounds: int = 6) -> dict[str, dict[str, list[int]]]:
     """Return jobs of one beat, most of which fail, between the shortest ones of ``stimulus``.
 
     While the output waits they fill every queue with all that can stand in it.
     """
-    rows, columns = tile
+    rows, columns = tile.rows, tile.columns
     shapes = [(1, 1, 1), (rows, columns, 1), (rows, 1, 1), (1, columns, 1), (rows + 1, 1, 1)]
     each = [_descriptor(m, n, k) for m, n, k in (*shapes, (0, 0, 0), (1, 1, 65535))]
     each.append(each[0] | 1 << next(f.offset for f in JOB if f.name == "reserved"))
     good = np.argsort(_lengths(stimulus), kind="stable")[:3]
     words = _words(stimulus)
-    jobs: list[tuple[int, int, int]] = []
+    jobs: list[tuple[int, int, int | Mapping[str, int]]] = []
     for number in range(rounds):
         for failing in (24, 1, 3, 0, 12, 2):
             # A stride that meets each of them, and in every round next to others.
@@ -207,7 +233,7 @@ def _lengths(stimulus: Columns) -> list[int]:
 
 
 def _packets(
-    stimulus: Columns, jobs: Sequence[tuple[int, int, int]]
+    stimulus: Columns, jobs: Sequence[tuple[int, int, int | Mapping[str, int]]]
 ) -> dict[str, dict[str, list[int]]]:
     """Return jobs: the descriptor of each, the job of ``stimulus`` whose beats it has, how many.
 
@@ -219,9 +245,11 @@ def _packets(
             found[name] = {"tdata": [int(word) for word, _, _ in jobs]}
             continue
         ends = [0, *job_ends(name, columns)]
-        sizes = [length or ends[at + 1] - ends[at] for _, at, length in jobs]
+        given = [n if isinstance(n, int) else n[name] for _, _, n in jobs]
+        ats = [at for _, at, _ in jobs]
+        sizes = [n or ends[at + 1] - ends[at] for n, at in zip(given, ats, strict=True)]
         found[name] = {field: [] for field in columns}
-        for (_, at, _), size in zip(jobs, sizes, strict=True):
+        for at, size in zip(ats, sizes, strict=True):
             for field, column in columns.items():
                 beats = [int(word) for word in column[ends[at] : ends[at + 1]]]
                 found[name][field] += [beats[k % len(beats)] for k in range(size)]
@@ -295,7 +323,8 @@ class _View:
         (self.job_stream,) = (s for s in stimulus if "tlast" not in stimulus[s])
         self.descriptors = [int(word) for word in stimulus[self.job_stream]["tdata"]]
         contract = manifest["contract"]
-        self.rows, self.columns = tile_of(manifest)
+        tile = tile_of(manifest)
+        self.rows, self.columns = tile.rows, tile.columns
         #: Products after which a tile's rows come out, 0 where they do once.
         self.group = int(contract["group"]) if contract.get("sum") == "int" else 0
 
