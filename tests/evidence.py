@@ -172,7 +172,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("array", "cfu", "coprocessor", "coprocessor-uart", "mpgemm")
+UNDERWAY = ("cfu", "coprocessor", "coprocessor-uart")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:
