@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit, menu
 from hw.coprocessor.coprocessor import Coprocessor
-from hw.coprocessor.params import DEFAULTS, PRESETS, CoprocessorParams
+from hw.coprocessor.params import DEFAULTS, PRESETS, PROTECTIONS, CoprocessorParams
 
 HELP = {
     "engine": "what computes: a text as after `python -m gen`, such as "
@@ -13,6 +13,8 @@ HELP = {
     "max_burst": "beats of the longest burst, a power of two (16 for AXI3)",
     "outstanding": "bursts under way at a time, each direction",
     "perf": "performance counters",
+    "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "
+    "of descriptors and registers; or none",
     "preset": "a board's values for all that is not given, see below",
 }
 
@@ -25,7 +27,7 @@ def _menu() -> str:
 
 
 EPILOG = _menu()
-CHOICES = {"preset": tuple(PRESETS)}
+CHOICES = {"preset": tuple(PRESETS), "protect": PROTECTIONS}
 
 UNIT = Unit(
     name="coprocessor",

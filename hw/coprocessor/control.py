@@ -80,6 +80,8 @@ class Control(wiring.Component):
         By which descriptors are judged.
     perf : bool
         Whether there are performance counters; without, they read 0.
+    protected : bool
+        Whether descriptors and registers have parity, and errors of memories are looked at.
 
     Members
     -------
@@ -97,6 +99,8 @@ class Control(wiring.Component):
     done, engine_error, nan : ``In(1)``
         Pulses of the datapath: every byte of C was acknowledged; the engine reported an error;
         a sum that left was not a number.
+    corrected, detected : ``In(1)``
+        Pulses of the datapath: errors in memories, that were corrected or were not.
     stop, clear, idle : ``Out(1)``, ``Out(1)``, ``In(1)``
         To both masters and the datapath: begin nothing new; forget everything, for one cycle while
         all is quiet, also a job that was taken; from both masters: nothing is going on.
@@ -117,8 +121,15 @@ class Control(wiring.Component):
     its job is offered. No output depends combinationally on an input.
     """
 
-    def __init__(self, registers: RegisterMap, facts: ControlFacts, perf: bool = True):
+    def __init__(
+        self,
+        registers: RegisterMap,
+        facts: ControlFacts,
+        perf: bool = True,
+        protected: bool = False,
+    ):
         self.registers, self.facts, self.perf = registers, facts, perf
+        self.protected = protected
         bits, width = facts.addr_bits, facts.data_width
         step = facts.data_width // 8
         self.widths = dict.fromkeys(PERF, 1) | {
@@ -143,6 +154,8 @@ class Control(wiring.Component):
                 "done": In(1),
                 "engine_error": In(1),
                 "nan": In(1),
+                "corrected": In(1),
+                "detected": In(1),
                 "stop": Out(1),
                 "clear": Out(1),
                 "idle": In(1),
@@ -157,10 +170,10 @@ class Control(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, facts, state = Module(), self.facts, Signal(State)
         registers = ControlRegisters(
-            self.registers, facts.addr_bits, self.widths if self.perf else None
+            self.registers, facts.addr_bits, self.widths if self.perf else None, self.protected
         )
         m.submodules.registers = registers
-        m.submodules.words = words = DescriptorWords(facts.data_width)
+        m.submodules.words = words = DescriptorWords(facts.data_width, self.protected)
         m.submodules.reader = reader = DescriptorReader(facts)
         m.submodules.extents = extents = Extents(facts)
         m.submodules.record = record = RecordWriter(facts.addr_bits, facts.data_width)
@@ -265,6 +278,11 @@ class Control(wiring.Component):
                 fail(ERROR_CODES["timeout"])
         with m.If(self.engine_error & at(State.RUN)):
             fail(ERROR_CODES["engine"])
+        if self.protected:
+            with m.If(self.detected & at(State.RUN)):
+                fail(ERROR_CODES["memory"])
+            with m.If(words.broken & at(State.LOAD) | registers.broken & working):
+                fail(ERROR_CODES["parity"])
         for fault in (self.write_fault, self.read_fault):
             with m.If(fault.valid & (working | at(State.RECORD))):
                 fail(fault.code, fault.addr)
@@ -341,6 +359,8 @@ class Control(wiring.Component):
             registers.low.eq(ring.low),
             registers.completed.eq(complete),
             registers.nan.eq(self.nan),
+            registers.corrected.eq(self.corrected),
+            registers.detected.eq(self.detected),
             registers.busy.eq(self.busy),
             registers.qtail.eq(ring.tail),
             registers.pending.eq(ring.pending),

@@ -22,6 +22,8 @@ from hw.spec.registers import RegisterMap
 __all__ = ["ControlRegisters"]
 
 _COMMANDS = {"START": "start", "ABORT": "abort", "SOFT_RESET": "soft_reset"}
+#: What has parity.
+_GUARDS = ("QBASE_LO", "QBASE_HI", "QSIZE", "QHEAD", "TIMEOUT", "AXI_ATTR", "IRQ_ENABLE")
 _MODES = {"QUEUE_EN": "queue_en", "IRQ_EN": "irq_en", "RECORD_EN": "record_en"}
 
 
@@ -36,6 +38,8 @@ class ControlRegisters(wiring.Component):
         Bits of an address of the AXI4 master.
     widths : dict or None
         Of what counters add, see :class:`~hw.coprocessor.perf.PerfCounters`; None: there are none.
+    protected : bool
+        Whether registers that steer the device have a bit of parity, and errors are counted.
 
     Members
     -------
@@ -59,6 +63,10 @@ class ControlRegisters(wiring.Component):
         IRQ_STATUS.ERROR is being cleared.
     interrupt, error : ``Out(1)``
         The interrupt; STATUS.ERROR.
+    corrected, detected : ``In(1)``
+        Pulses: errors in buffers, for MEM_CORRECTED and MEM_DETECTED.
+    broken : ``Out(1)``
+        A register's parity is wrong; until it is written, or all are wiped.
     compute ... lookups : ``In(width)``
         Of :data:`hw.spec.coprocessor.PERF`, but for ``cycles`` and ``busy``.
 
@@ -69,17 +77,24 @@ class ControlRegisters(wiring.Component):
     a cycle after its cause.
     """
 
-    def __init__(self, registers: RegisterMap, addr_bits: int, widths: dict[str, int] | None):
-        self.registers, self.widths = registers, widths
-        names = (*_COMMANDS.values(), *_MODES.values(), "forget", "interrupt", "error")
+    def __init__(
+        self,
+        registers: RegisterMap,
+        addr_bits: int,
+        widths: dict[str, int] | None,
+        protected: bool = False,
+    ):
+        self.registers, self.widths, self.protected = registers, widths, protected
+        names = (*_COMMANDS.values(), *_MODES.values(), "forget", "interrupt", "error", "broken")
         pulses = ("busy", "wipe", "stop_queue", "done", "raised", "low", "completed", "nan")
+        errors = ("corrected", "detected")
         added = {n: w for n, w in (widths or {}).items() if n not in ("cycles", "busy")}
         super().__init__(
             {
                 "bus": In(Bus(12)),
                 "words": Out(Bus(WORDS_BITS)),
                 **dict.fromkeys(names, Out(1)),
-                **dict.fromkeys(pulses, In(1)),
+                **dict.fromkeys((*pulses, *errors), In(1)),
                 "qbase": Out(64),
                 "qsize": Out(32),
                 "qhead": Out(16),
@@ -170,9 +185,39 @@ class ControlRegisters(wiring.Component):
         for f in names["AXI_ATTR"].fields:
             part = file.axi_attr[f.lsb : f.lsb + f.width]
             m.d.comb += self.attr[f.name.lower()].eq(part)
+        if self.protected:
+            self._protect(m, file)
         raised = (file.irq_status & file.irq_enable).any()
         m.d.sync += self.interrupt.eq(self.irq_en & raised)
         return m
+
+    def _protect(self, m: Module, file: RegisterFile) -> None:
+        """Count errors of buffers; keep and compare the parity of registers."""
+        for pulse, shown in (
+            (self.corrected, file.mem_corrected),
+            (self.detected, file.mem_detected),
+        ):
+            count = Signal(32)
+            m.d.comb += shown.eq(count)
+            with m.If(pulse & ~count.all()):
+                m.d.sync += count.eq(count + 1)
+            with m.If(self.wipe):
+                m.d.sync += count.eq(0)
+        wrong = []
+        for name in _GUARDS:
+            register, bus = self.registers[name], self.bus
+            value, parity = getattr(file, name.lower()), Signal(name=f"parity_{name.lower()}")
+            written = bus.request & bus.write & (bus.address == register.offset)
+            if register.guarded:
+                written &= ~self.busy
+            # What a write has changed is there a cycle later.
+            changes = Signal(init=1, name=f"changes_{name.lower()}")
+            now = wire(m, value.xor(), f"now_{name.lower()}")
+            m.d.sync += changes.eq(written | self.wipe)
+            with m.If(changes):
+                m.d.sync += parity.eq(now)
+            wrong.append(~changes & (parity != now))
+        m.d.sync += self.broken.eq(Cat(wrong).any())
 
     def _commands(self, m: Module, control: Signal) -> tuple[Signal, Signal]:
         """Add the register CTRL, return its ``ack`` and ``value``."""

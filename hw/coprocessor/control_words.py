@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,6 +18,11 @@ __all__ = ["WORDS_BITS", "DescriptorWords"]
 WORDS_BITS = 6  #: Of an address in the window of the direct descriptor.
 
 
+def _parities(word: Value) -> Value:
+    """Return the parity of each byte."""
+    return Cat(word.word_select(k, 8).xor() for k in range(len(word) // 8))
+
+
 class DescriptorWords(wiring.Component):
     """Keep 16 words that are written over the bus, and 16 that came from memory.
 
@@ -27,6 +32,8 @@ class DescriptorWords(wiring.Component):
     ----------
     data_width : int
         Bits of a beat.
+    protected : bool
+        Whether there is a bit of parity for each byte.
 
     Members
     -------
@@ -46,6 +53,8 @@ class DescriptorWords(wiring.Component):
         Forget a part of a descriptor that has come.
     tag : ``Out(16)``
         That of the descriptor that was written over the bus.
+    broken : ``Out(1)``
+        With ``valid``: a byte of the word has the wrong parity. Low unless ``protected``.
     wipe : ``In(1)``
         While high, the words written over the bus become 0, all of them after 16 cycles.
 
@@ -55,8 +64,8 @@ class DescriptorWords(wiring.Component):
     but none in a cycle with ``request``.
     """
 
-    def __init__(self, data_width: int):
-        self.data_width = data_width
+    def __init__(self, data_width: int, protected: bool = False):
+        self.data_width, self.protected = data_width, protected
         super().__init__(
             {
                 "bus": In(Bus(WORDS_BITS)),
@@ -71,6 +80,7 @@ class DescriptorWords(wiring.Component):
                 "last": Out(1),
                 "clear": In(1),
                 "tag": Out(16),
+                "broken": Out(1),
                 "wipe": In(1),
             }
         )
@@ -122,6 +132,18 @@ class DescriptorWords(wiring.Component):
                 for k in range(2):
                     with m.If(bus.strobe[k]):
                         m.d.sync += self.tag.word_select(k, 8).eq(bus.data.word_select(k, 8))
+        if self.protected:
+            m.submodules.parity = parity = Memory(shape=width // 8, depth=2 * rows, init=[])
+            kept, marks = parity.read_port(domain="comb"), parity.write_port(granularity=1)
+            m.d.comb += [
+                kept.addr.eq(read.addr),
+                marks.addr.eq(write.addr),
+                marks.en.eq(write.en),
+                marks.data.eq(_parities(write.data)),
+                self.broken.eq(
+                    self.valid & (kept.data.word_select(number[:low], 4) != _parities(self.word))
+                ),
+            ]
         with m.If(self.wipe):
             m.d.sync += self.tag.eq(0)
         with m.If(self.clear):

@@ -123,7 +123,9 @@ class CoprocessorCore(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
         facts, word = facts_of(params), params.bus_bytes
-        m.submodules.control = control = Control(params.registers, facts, params.perf)
+        m.submodules.control = control = Control(
+            params.registers, facts, params.perf, params.protected
+        )
         m.submodules.datapath = datapath = Datapath(params)
         limits = (params.max_burst, params.outstanding)
         bus = (params.addr_bits, params.data_width)
@@ -155,6 +157,8 @@ class CoprocessorCore(wiring.Component):
             control.done.eq(datapath.done),
             control.engine_error.eq(datapath.engine_error),
             control.nan.eq(datapath.nan),
+            control.corrected.eq(datapath.corrected),
+            control.detected.eq(datapath.detected),
             control.idle.eq(read.idle & write.idle),
             control.progress.eq(
                 read.burst | read.beat | write.burst | write.beat | self.m_axi_bvalid

@@ -51,6 +51,8 @@ class Datapath(wiring.Component):
         What to write; commands begin at any byte.
     c_written : ``In(1)``
         The bytes of a command are in memory.
+    corrected, detected : ``Out(1)``
+        For one cycle: words of the operand buffers had errors, that were corrected or were not.
     compute, load_wait, store_wait, stall_backpressure : ``Out(1)``
         For the counters of :data:`hw.spec.coprocessor.PERF`: the engine took a step, it waited for
         operands, results waited for the bus, the engine waited for its results to be taken.
@@ -79,6 +81,8 @@ class Datapath(wiring.Component):
             "c_command": Out(command(bits)),
             "c_beat": Out(write_beats(width)),
             "c_written": In(1),
+            "corrected": Out(1),
+            "detected": Out(1),
             "compute": Out(1),
             "load_wait": Out(1),
             "store_wait": Out(1),
@@ -151,6 +155,11 @@ class Datapath(wiring.Component):
             m.d.sync += sized.eq(1)
         with m.If(self.done):
             m.d.sync += [busy.eq(0), sized.eq(0)]
+        buffers = [part for part in parts if part is not store]
+        m.d.comb += [
+            self.corrected.eq(Cat(part.corrected for part in buffers).any()),
+            self.detected.eq(Cat(part.detected for part in buffers).any()),
+        ]
         self._engine_jobs(m, engine, job, start)
         self._counts(m, engine, parts)
         return outer

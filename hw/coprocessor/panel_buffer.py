@@ -49,6 +49,8 @@ class PanelBuffer(wiring.Component):
         For the engine's ``s_axis_wgt`` or ``s_axis_scale``.
     active : ``Out(1)``
         There are slots left that have not been read from the buffer.
+    corrected, detected : ``Out(1)``
+        For one cycle: a word that was read had an error, that was corrected or was not.
 
     Timing
     ------
@@ -77,6 +79,8 @@ class PanelBuffer(wiring.Component):
                 "beat": In(read_beats(params.data_width)),
                 "beats": Out(axis(self.bits)),
                 "active": Out(1),
+                "corrected": Out(1),
+                "detected": Out(1),
             }
         )
 
@@ -92,6 +96,7 @@ class PanelBuffer(wiring.Component):
             tile=(params.rows, params.columns),
             count_bits=COUNT_BITS,
             replay=replay,
+            protected=params.protected,
         )
         streams = Signal()  # a panel does not fit
         m.d.comb += [
@@ -104,6 +109,8 @@ class PanelBuffer(wiring.Component):
             ring.beat.payload.eq(self.beat.payload),
             ring.beat.valid.eq(self.beat.valid),
             self.active.eq(ring.active),
+            self.corrected.eq(ring.corrected),
+            self.detected.eq(ring.detected),
             self.beats.valid.eq(ring.items.valid),
             ring.items.ready.eq(self.beats.ready),
             self.beats.payload.tdata.eq(ring.items.payload.items[: self.bits]),

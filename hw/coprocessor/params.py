@@ -14,7 +14,9 @@ from hw.mpgemm.array_params import ArrayParams
 from hw.spec.coprocessor import coprocessor_map
 from hw.spec.registers import RegisterMap, build_id
 
-__all__ = ["DEFAULTS", "PRESETS", "CoprocessorParams"]
+__all__ = ["DEFAULTS", "PRESETS", "PROTECTIONS", "CoprocessorParams"]
+
+PROTECTIONS = ("none", "secded")
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -26,6 +28,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "max_burst": 16,
         "outstanding": 8,
         "perf": True,
+        "protect": "none",
     }
 )
 
@@ -92,6 +95,7 @@ class CoprocessorParams(EngineFacts):
     max_burst: int = _UNSET  #: Beats of the longest burst.
     outstanding: int = _UNSET  #: Bursts that may be under way, each direction.
     perf: bool = _UNSET  #: Whether there are counters.
+    protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
     preset: str | None = None  #: One of :data:`PRESETS`.
 
     def __post_init__(self) -> None:
@@ -111,6 +115,8 @@ class CoprocessorParams(EngineFacts):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
         if not isinstance(self.perf, bool):
             raise ValueError(f"perf must be True or False, not {self.perf!r}")
+        if self.protect not in PROTECTIONS:
+            raise ValueError(f"protect must be none or secded, not {self.protect!r}")
         if self.max_burst * self.bus_bytes > 4096:
             raise ValueError(
                 f"max_burst must be at most {4096 // self.bus_bytes} with data_width "
@@ -196,6 +202,11 @@ class CoprocessorParams(EngineFacts):
     def c_bytes(self) -> int:
         """Bytes that a result takes in memory."""
         return self.result.out_bits // 8
+
+    @property
+    def protected(self) -> bool:
+        """Whether words of buffers have check bits, descriptors and registers parity."""
+        return self.protect == "secded"
 
     @property
     def w_align(self) -> int:

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 
 from hw.arith.wires import wire
 from hw.axi.dma import read_beats
+from hw.coprocessor.secded import SecdedDecoder, check_bits, encode
 
 __all__ = ["REPLAYS", "Ring"]
 
@@ -38,6 +39,8 @@ class Ring(wiring.Component):
         Bits of ``last_item``.
     replay : str
         One of :data:`REPLAYS`.
+    protected : bool
+        Whether words have check bits, see :mod:`hw.coprocessor.secded`.
 
     Members
     -------
@@ -59,10 +62,13 @@ class Ring(wiring.Component):
         There are words left to read.
     left_n : ``Out(16)``
         Columns of C that are left, those of the tile that is read included.
+    corrected, detected : ``Out(1)``
+        For one cycle: a word that was read had an error, that was corrected or was not.
 
     Timing
     ------
-    One beat and one item per cycle. A word can be read two cycles after its last beat came.
+    One beat and one item per cycle. A word can be read two cycles after its last beat came. Errors
+    are told two cycles after the read.
     """
 
     def __init__(
@@ -76,9 +82,11 @@ class Ring(wiring.Component):
         tile: tuple[int, int],
         count_bits: int,
         replay: str,
+        protected: bool = False,
     ):
         self.width, self.banks, self.word, self.item = width, banks, word, item
         self.depth, self.tile, self.replay = depth, tile, replay
+        self.protected = protected
         self.place = exact_log2(depth) + 1
         super().__init__(
             {
@@ -96,11 +104,14 @@ class Ring(wiring.Component):
                 "free": Out(self.place),
                 "active": Out(1),
                 "left_n": Out(16),
+                "corrected": Out(1),
+                "detected": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        self._left_m = Signal(16, name="left_m")
         filled = Signal(self.place)  # words below are complete in all banks
         ports = self._memories(m, filled)
         take, place, tail, closes = self._places(m, filled)
@@ -124,8 +135,9 @@ class Ring(wiring.Component):
             m.d.sync += [last.eq(closes), end.eq(tail)]
         parts = self.word // self.width
         items = []
+        words = self._checked(m, ports, take)
         for bank in range(self.banks):
-            word = Cat(*(port.data for port in ports[bank * parts :][:parts]))
+            word = Cat(*words[bank * parts :][:parts])
             items.append(word.word_select(index, self.item) if per_word > 1 else word)
         m.d.comb += self.items.payload.items.eq(Cat(*items))
         return m
@@ -157,18 +169,45 @@ class Ring(wiring.Component):
                 with m.Else():
                     m.d.sync += place.eq(base)
         ports = []
+        checks = check_bits(self.width) if self.protected else 0
+        code = wire(m, encode(beat.data), "code") if self.protected else Const(0, 0)
         for number in range(self.banks * parts):
-            memory = Memory(shape=self.width, depth=self.depth, init=[])
+            memory = Memory(shape=self.width + checks, depth=self.depth, init=[])
             m.submodules[f"bank{number // parts}_{number % parts}"] = memory
             port = memory.write_port()
             mine = (bank == number // parts) & (part == number % parts)
             m.d.comb += [
                 port.addr.eq(place[:-1]),
-                port.data.eq(beat.data),
+                port.data.eq(Cat(beat.data, code)),
                 port.en.eq(came & mine),
             ]
             ports.append(memory.read_port())
         return ports
+
+    def _checked(self, m: Module, ports: list[Any], take: Value) -> list[Value]:
+        """Return what the ports read, corrected."""
+        if not self.protected:
+            return [port.data for port in ports]
+        parts, words, faults = self.word // self.width, [], []
+        # Rows that a tile does not have were not read from memory.
+        came, there = Signal(name="read"), Signal(self.banks)
+        m.d.sync += came.eq(take)
+        with m.If(take):
+            m.d.sync += there.eq(Cat(self._left_m > bank for bank in range(self.banks)))
+        for number, port in enumerate(ports):
+            decoder = SecdedDecoder(self.width)
+            m.submodules[f"decoder{number // parts}_{number % parts}"] = decoder
+            m.d.comb += decoder.word.eq(port.data)
+            words.append(decoder.data)
+            counts = came & there[number // parts]
+            faults.append((decoder.corrected & counts, decoder.detected & counts))
+        m.d.sync += [
+            side.eq(Cat(flags).any())
+            for side, flags in zip(
+                (self.corrected, self.detected), zip(*faults, strict=True), strict=True
+            )
+        ]
+        return words
 
     def _places(self, m: Module, filled: Signal) -> tuple[Value, Value, Value, Value]:
         """Walk over what is read, word by word.
@@ -180,7 +219,7 @@ class Ring(wiring.Component):
         split = exact_log2(self.word // self.item)
         words = self.last_item[split:]
         left = Signal(len(words))
-        left_m, left_n = Signal(16), self.left_n
+        left_m, left_n = self._left_m, self.left_n
         begin, place = Signal(self.place), Signal(self.place)
         self._moves = Signal(name="moves")
         closes = wire(m, ~left.any(), "closes_k")

@@ -45,6 +45,8 @@ class RowBuffer(wiring.Component):
         A is being read for the first time, and what is asked for is not under way.
     active : ``Out(1)``
         There are steps left that have not been read from the buffer.
+    corrected, detected : ``Out(1)``
+        For one cycle: a word that was read had an error, that was corrected or was not.
 
     Timing
     ------
@@ -71,6 +73,8 @@ class RowBuffer(wiring.Component):
                 "act": Out(axis(params.shape.act_bits)),
                 "hurries": Out(1),
                 "active": Out(1),
+                "corrected": Out(1),
+                "detected": Out(1),
             }
         )
 
@@ -85,6 +89,7 @@ class RowBuffer(wiring.Component):
             tile=(shape.rows, shape.columns),
             count_bits=16,
             replay="columns",
+            protected=params.protected,
         )
         streams = Signal()  # A does not fit
         m.d.comb += [
@@ -97,6 +102,8 @@ class RowBuffer(wiring.Component):
             ring.beat.valid.eq(self.beat.valid),
             self.hurries.eq(self.command.valid & ~streams),
             self.active.eq(ring.active),
+            self.corrected.eq(ring.corrected),
+            self.detected.eq(ring.detected),
         ]
         self._fetch(m, ring, streams)
         self._place(m, ring)

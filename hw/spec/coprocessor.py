@@ -98,6 +98,8 @@ ERROR_CODES = {
     "overflow": 10,
     "engine": 11,
     "aborted": 12,
+    "memory": 13,
+    "parity": 14,
 }
 
 #: What went wrong, by the number in ERR_CODE.
@@ -115,6 +117,8 @@ ERROR_MEANINGS = (
     "more descriptors are pending than the queue holds, or START came while busy",
     "the engine reported an error",
     "aborted",
+    "memory: an error that could not be corrected",
+    "parity of a descriptor or a register",
 )
 
 IRQS = {
@@ -448,6 +452,8 @@ def coprocessor_map(
                 ),
                 guarded=True,
             ),
+            _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
+            _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
             *(
                 _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
                 for i in range(DESCRIPTOR_WORDS)

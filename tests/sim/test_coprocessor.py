@@ -9,7 +9,7 @@ import pytest
 from fpga.driver.accelerator import Accelerator
 from hw.spec.coprocessor import OPS, Descriptor
 from sim.coprocessor import MemoryModel, SimTransport
-from tests.sim.coprocessor_twin import BASE, ENGINES, SIZE, Twin, built, draw
+from tests.sim.coprocessor_twin import BASE, ENGINES, SIZE, Twin, built, draw, near
 
 #: How the memory behaves: at once, late, with stalls, slowly.
 MOODS = (
@@ -52,6 +52,35 @@ def test_products(name):
 def test_many_products(name):
     run_products(name, 16, 200)
     run_products(name, 4, 300, (24, 30, 500))
+
+
+def test_copies():
+    """Rows of bytes from any place to any place, between products."""
+    for number, mood in enumerate(MOODS):
+        rng = np.random.default_rng(700 + number)
+        with Twin("cube", **mood) as twin:
+            twin.fill(rng)
+            for _ in range(6):
+                m, n = int(rng.integers(1, 9)), int(rng.integers(1, 300))
+                gaps = rng.integers(0, 40, 2)
+                d = Descriptor(
+                    op=OPS["copy"],
+                    m=m,
+                    n=n,
+                    k=1,
+                    a=near(rng, BASE, BASE + SIZE // 2 - 4096),
+                    c=near(rng, BASE + SIZE // 2, BASE + SIZE - 4096),
+                    a_stride=n + int(gaps[0]),
+                    c_stride=-(-n // 4) + int(gaps[1]),
+                )
+                twin.direct(d)
+                twin.rest()
+                twin.compare()
+                assert not twin.get("STATUS", "ERROR")
+                twin.write("IRQ_STATUS", 15)
+            twin.direct(draw(rng, twin.contract))
+            twin.rest()
+            twin.compare()
 
 
 def run_queue(twin, rng, rounds, size=4):

@@ -133,7 +133,7 @@ class Board:
         await self.set("CTRL", START=1, **fields)
 
     async def rest(self):
-        for _ in range(2000):
+        for _ in range(500):
             if not await self.get("STATUS", "BUSY"):
                 return
         raise AssertionError("it hangs")

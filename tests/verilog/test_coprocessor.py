@@ -2,12 +2,13 @@
 """The emitted ``coprocessor`` in a Verilog simulator; the bench is ``cocotb_coprocessor``."""
 
 import json
+import re
 
 import pytest
 
 from gen.emit import emit
 from gen.unit import discover
-from sim.runner import simulate
+from sim.runner import SimulationError, simulate
 
 UNIT = discover()["coprocessor"]
 CASE = UNIT.cases[0]
@@ -48,3 +49,14 @@ def check(tmp_path, case=CASE, mutate=lambda text: text, only=""):
 @pytest.mark.parametrize("case", [CASE, pytest.param(WIDE, marks=pytest.mark.deep)])
 def test_axi4(tmp_path, case):
     assert check(tmp_path, case).tests == 6
+
+
+def test_fault(tmp_path):
+    """A burst that crosses 4 KiB, put into the Verilog, is noticed."""
+    text, _ = emit(UNIT, UNIT.params(**CASE))
+    start = text.index(f"module {UNIT.name}_core_write_split(")
+    end = text.index("endmodule", start)
+    split, count = re.subn(r"(assign \S+  =) \S+  \? \S+  : 4'h4;", r"\1 4'h4;", text[start:end])
+    assert count
+    with pytest.raises(SimulationError, match=r"test products failed: .*BOUNDARY"):
+        check(tmp_path, mutate=lambda _: text[:start] + split + text[end:], only="products")

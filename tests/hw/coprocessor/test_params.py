@@ -59,6 +59,7 @@ def test_a_text_that_names_no_engine_is_refused(text: Any, told: str) -> None:
         ({"max_burst": 24}, "max_burst must be a power of two, not 24"),
         ({"max_burst": 256, "data_width": 256}, "at most 128 with data_width 256"),
         ({"perf": 1}, "perf must be True or False, not 1"),
+        ({"protect": "parity"}, "protect must be none or secded, not 'parity'"),
         ({"engine": "array --dataflow ws"}, "broadcast, cube, os or tree, not 'ws'"),
         ({"engine": "array --dataflow is"}, "not 'is'"),
         ({"engine": "array --dataflow os-ws"}, "not 'os-ws'"),
@@ -140,7 +141,7 @@ def test_build_is_of_what_is_computed() -> None:
 
     same = build()
     assert build(engine=ARRAY + " --pipeline 1") == same
-    assert build(act_kib=16, max_burst=32, perf=False) == same
+    assert build(act_kib=16, max_burst=32, perf=False, protect="secded") == same
     assert build(data_width=128) != same
     assert build(engine=ARRAY + " --max-k 77") != same
     assert build(engine=ARRAY.replace("int4", "e2m1")) != same

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flipped bits in the emitted co-processor; the bench is ``cocotb_protect``."""
+
+import json
+
+from gen.emit import emit
+from sim.runner import simulate
+from tests.verilog.test_coprocessor import CASE, UNIT, wrapped
+
+
+def test_flipped_bits(tmp_path):
+    text, manifest = emit(UNIT, UNIT.params(**CASE, protect="secded"))
+    source = tmp_path / "design.v"
+    source.write_text(text + wrapped(manifest))
+    env = {"BITLOOM_MANIFEST": json.dumps(manifest)}
+    run = simulate([source], "bench", "tests.verilog.cocotb_protect", tmp_path / "run", env=env)
+    assert run.tests == 4
