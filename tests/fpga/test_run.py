@@ -99,7 +99,7 @@ def test_a_board_has_the_parameters_it_is_built_with(name, capsys):
         (["--port", "/no/tty", "--board", "x"], "board must be one of"),
         (
             ["--port", "/no/tty", "--board", "kv260", "--unit", "pe-uart"],
-            "board kv260 has unit pe-axi, not 'pe-uart'",
+            "board kv260 has unit coprocessor, pe-axi, not 'pe-uart'",
         ),
         (["--port", "/no/tty", "--beats", "0"], "beats must be from 1 to 1000000, not 0"),
         (["--port", "/no/tty", "--seed", "-1"], "seed must not be negative, which -1 is"),
