@@ -130,7 +130,7 @@ FULL = {
 def test_ports_of_a_section(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     section = UNITS.split(f"\n## {name}\n")[1].split("\n## ")[0]
     text = section.split("\n- Ports: ")[1].split("\n- ")[0]
-    named = re.findall(r"`((?:[io]|uart|[sm]_axis?)_\w+?)(?:_\*)?`", text)
+    named = re.findall(r"`((?:[io]|cmd|rsp|uart|[sm]_axis?)_\w+?)(?:_\*)?`", text)
     shown = ""
     for options in FULL.get(name, ([],)):
         assert main([name, *options, "--show"]) == 0
