@@ -35,7 +35,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 #: What a preset sets, where no option says otherwise.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "tiny": {  # iCEBreaker
+        "tiny": {  # more than an iCEBreaker has room for
             "engine": "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int4 "
             "--max-k 1024",
             "data_width": 32,
