@@ -88,8 +88,8 @@ def vectors(
     longest, tile = int(parameters["max_len"]), int(parameters["tile"])
     length = rng.integers(0, longest + 1, beats)
     corners = [0, 1, longest, longest + 1, tile, tile + 1, max(tile - 1, 1)]
-    length[: len(corners)] = corners[:beats]
     length = np.where(rng.random(beats) < 0.1, np.minimum(length, 2 * tile), length)
+    length[: len(corners)] = corners[:beats]
     near = rng.integers(-2, 3, beats)
     query = np.where(rng.random(beats) < 0.5, length - 1 + near, rng.integers(0, longest, beats))
     small = rng.integers(0, 2 * tile + 2, (2, beats))
