@@ -12,6 +12,7 @@ from hw.arith.rounding import incremented
 from hw.arith.sticky import shifted_right
 from hw.arith.wires import wire
 from hw.attention.products import add_product
+from hw.attention.softmax_params import SoftmaxParams
 from hw.attention.stages import Stages
 from hw.cell import Cell
 
@@ -27,6 +28,13 @@ class NormalizeParams:
     shift_bits: int  #: Bits of the shift beyond that.
     out_bits: int
     target: str = "gates"
+
+    @classmethod
+    def of_sums(cls, params: SoftmaxParams, e_bits: int, least: int) -> "NormalizeParams":
+        """Return those of weights whose sum has its leading one at the place ``least`` or above."""
+        most = params.sum_bits - 1 - least
+        base = 30 + least - params.p_bits
+        return cls(e_bits, base, max(1, most.bit_length()), params.p_bits, params.target)
 
 
 class Normalize(Cell):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of the softmax units: what a user chooses, and what follows from it."""
 
+import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -126,3 +127,35 @@ class SoftmaxParams:
     def p_bits(self) -> int:
         """Bits of a result."""
         return self["code_bits" if self.kind in LOGARITHMIC else "out_bits"]
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of the sum of a row's weights."""
+        count = self.max_beats * self.width
+        if self.kind in ("safe", "online"):
+            return (count * ((1 << self["exp_bits"]) - 1)).bit_length()
+        if self.kind == "two-pass":
+            return (count << 17).bit_length()
+        if self.kind == "ita":
+            return 19
+        if self.kind == "ibert":
+            return (count * 32767).bit_length()
+        if self.kind == "ivit":
+            return 32
+        if self.kind == "log-sqrt2":
+            return (3 * count << 15).bit_length()
+        return (count * self.weights[0]).bit_length()
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Of a kind with codes: what each code is worth; of ``log-sqrt2`` without its root."""
+        codes = range(1 << self["code_bits"])
+        if self.kind == "log2":
+            return tuple(1 << 15 - q for q in codes)
+        if self.kind == "log-sqrt2":
+            return tuple(1 << 15 - (q + 1) // 2 for q in codes)
+        base = self["base"]
+        unit = (2 << self["code_bits"]) - 2
+        shifts = [q * base // 37 for q in codes]
+        parts = [math.floor(2 ** (-(q * base % 37) / 37) * unit + 0.5) for q in codes]
+        return tuple(part << shifts[-1] - s for part, s in zip(parts, shifts, strict=True))

@@ -3,36 +3,37 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.bitheap import BitHeap
 from hw.arith.wires import wire
-from hw.attention.maximum import MaximumPass, beat_layout, row_queue
+from hw.attention.first_pass import MaximumPass
 from hw.attention.normalize import Normalize, NormalizeParams
 from hw.attention.recip import Recip, RecipParams
 from hw.attention.row_store import RowStore
+from hw.attention.rows import (
+    RowSum,
+    along,
+    answer_layout,
+    beat_layout,
+    delayed,
+    flow,
+    give,
+    queue_records,
+    signed_of,
+    sum_of,
+)
 from hw.attention.score import Score, ScoreParams
 from hw.attention.softmax_params import SoftmaxParams
-from hw.attention.stages import Stages
 
-__all__ = ["SafeSoftmax", "probabilities"]
+__all__ = ["SafeSoftmax"]
 
-_RECIP = 5  #: Stages of the reciprocal, with the one of its result.
+_RECIP = 5  #: Cycles of the reciprocal, with the register of its result.
+_SCORE = Score.latency + 1
 
-
-def probabilities(params: SoftmaxParams) -> data.StructLayout:
-    """Return the fields of a beat of results."""
-    lanes = params.width
-    return data.StructLayout(
-        {
-            "p": unsigned(lanes * params.p_bits),
-            "keep": unsigned(lanes),
-            "last": unsigned(1),
-            "err": unsigned(1),
-        }
-    )
+#: Cycles from what is read in the second pass to the record of its row.
+_SECOND = _SCORE + 2 + _RECIP
 
 
 class SafeSoftmax(wiring.Component):
@@ -45,155 +46,98 @@ class SafeSoftmax(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(beat_layout(params)))``
-    o : ``Out(stream.Signature(probabilities(params)))``
+    o : ``Out(stream.Signature(answer_layout(params)))``
 
     Timing
     ------
-    One beat per cycle, rows without a gap; the last beat of a row of n beats comes
-    ``2 * n + overhead`` cycles after its first was accepted.
+    One beat per cycle, rows without a gap. Of a row of n beats that is alone the last result is
+    taken in cycle ``3 * n + overhead``, counted from the first beat, which is cycle 1.
     """
 
     passes = 3
-    #: Maximum; memory and powers; sum of a beat, of the row; reciprocal; queue, memory; product.
-    overhead = MaximumPass.LATENCY + Score.latency + 1 + 2 + _RECIP + 3 + 2
+    overhead = (MaximumPass.FOUND + 3) + (_SECOND + 3) + 2 - 2
     beats_per_cycle = 1
 
     def __init__(self, params: SoftmaxParams):
         self.params = params
-        super().__init__(
-            {
-                "i": In(stream.Signature(beat_layout(params))),
-                "o": Out(stream.Signature(probabilities(params))),
-            }
-        )
+        self._bits = params["exp_bits"]
+        self._divisor = RecipParams(params.sum_bits, pipeline=_RECIP - 1, target=params.target)
+        answers = stream.Signature(answer_layout(params))
+        super().__init__({"i": In(stream.Signature(beat_layout(params))), "o": Out(answers)})
 
     def elaborate(self, platform: Any) -> Module:
-        m, params = Module(), self.params
-        lanes, bits = params.width, params["exp_bits"]
-        total_bits = (params.max_beats * lanes * ((1 << bits) - 1)).bit_length()
-        m.submodules.maximum = rows = MaximumPass(params)
+        m, params, bits = Module(), self.params, self._bits
+        m.submodules.rows = rows = MaximumPass(params)
         wiring.connect(m, wiring.flipped(self.i), rows.i)
-
-        # Second pass. It never stops: where it begins, there is room for what it gives.
-        divisor = RecipParams(total_bits, pipeline=_RECIP - 1, target=params.target)
         record = data.StructLayout(
-            {"y": unsigned(31), "k": unsigned(divisor.exponent_bits), "err": unsigned(1)}
+            {"y": unsigned(31), "k": unsigned(self._divisor.exponent_bits), "err": unsigned(1)}
         )
-        slack = Score.latency + _RECIP + 8
-        store = RowStore(lanes * (bits + 1), params.max_beats, slack, record, checked=False)
-        m.submodules.store = store
+        slack = _SECOND + 5
+        width = params.width * (bits + 1)
+        m.submodules.store = store = RowStore(width, params.max_beats, slack, record, checked=False)
+
+        # The second pass never stops: where it begins, there is room for what it gives.
         begins = wire(m, rows.o_valid & store.room, "begins")
-        m.d.comb += [rows.moves.eq(store.room), store.reserve.eq(begins)]
-        steps = Score.latency + 1
-        later = Stages(m, Const(-1, steps), steps, steps)
-        cell = ScoreParams(params.in_bits, bits, target=params.target)
-        valid, last, err, keep = self._along(m, later, steps, rows, begins)
+        later = flow(m, _SCORE)
+        rest = [wire(m, value, "beside") for value in (rows.o_last, rows.o_err, rows.o_keep)]
+        last, err, keep = (later(value, 0, _SCORE - 1) for value in rest)
         weights = []
-        for lane in range(lanes):
-            m.submodules[f"score{lane}"] = score = Score(cell)
+        for lane in range(params.width):
+            m.submodules[f"score{lane}"] = score = Score(
+                ScoreParams(params.in_bits, bits, target=params.target)
+            )
             m.d.comb += [
                 score.top.eq(rows.o_top),
-                score.x.eq(rows.o_x.word_select(lane, params.in_bits)),
+                score.x.eq(signed_of(rows.o_x, lane, params.in_bits)),
                 score.m.eq(rows.o_m),
                 score.sh.eq(rows.o_sh),
                 score.en.eq(-1),
             ]
-            held = later(wire(m, score.e, "power"), steps - 1)
-            weights.append(wire(m, held & keep[lane].replicate(bits), "weight"))
+            power = later(score.e, _SCORE - 1)
+            weights.append(wire(m, power & keep[lane].replicate(bits), "weight"))
+        valid = delayed(m, begins, _SCORE)
         m.d.comb += [
+            rows.moves.eq(store.room),
+            store.reserve.eq(begins),
             store.put.eq(valid),
             store.data.eq(Cat(*weights, keep)),
             store.last.eq(last),
         ]
-        self._close(m, store, divisor, valid, last, err, weights, total_bits, slack)
-        self._last_pass(m, store, divisor)
+        added = sum_of(m, weights, params.target == "fpga")
+        sums = RowSum(m, valid, last, err, {"l": (added, params.sum_bits)})
+        m.submodules.recip = recip = Recip(self._divisor)
+        m.d.comb += [recip.l.eq(sums.total["l"]), recip.en.eq(-1)]
+        later = flow(m, _RECIP)
+        fields = {
+            "y": later(recip.y, _RECIP - 1),
+            "k": later(recip.k, _RECIP - 1),
+            "err": later(sums.err, 0, _RECIP - 1),
+        }
+        ready = delayed(m, sums.ready, _RECIP)
+        queue_records(m, store, params.max_beats + slack, ready, fields)
+        self._last_pass(m, store)
         return m
 
-    @staticmethod
-    def _along(m: Module, later: Stages, steps: int, rows: MaximumPass, begins: Any) -> list[Any]:
-        """Return what goes beside the powers, at their end."""
-        valid = begins
-        for _ in range(steps):
-            held = Signal(name="valid")
-            m.d.sync += held.eq(valid)
-            valid = held
-        rest = [wire(m, v, "beside") for v in (rows.o_last, rows.o_err, rows.o_keep)]
-        return [valid, *(later(v, 0, steps - 1) for v in rest)]
-
-    def _close(
-        self, m: Module, store: RowStore, divisor: RecipParams, valid: Any, last: Any, err: Any,
-        weights: list[Any], total_bits: int, slack: int,
-    ) -> None:  # fmt: skip
-        """Sum the weights of each row, and give the reciprocal of the sum to the store."""
-        params = self.params
-        bits = params["exp_bits"]
-        heap = BitHeap(m, bits + params.width.bit_length(), params.target == "fpga")
-        for weight in weights:
-            heap.add(weight)
-        beat = Signal(heap.width)
-        total = Signal(total_bits)
-        first = Signal(init=1)
-        held = {name: Signal(name=f"sum_{name}") for name in ("valid", "last", "err")}
-        m.d.sync += [
-            beat.eq(heap.total()),
-            held["valid"].eq(valid), held["last"].eq(last), held["err"].eq(err),
-        ]  # fmt: skip
-        ready, failed = Signal(), Signal()
-        with m.If(held["valid"]):
-            m.d.sync += [total.eq(Mux(first, 0, total) + beat), first.eq(held["last"])]
-        m.d.sync += [ready.eq(held["valid"] & held["last"]), failed.eq(held["err"])]
-        m.submodules.recip = recip = Recip(divisor)
-        m.d.comb += [recip.l.eq(total), recip.en.eq(-1)]
-        steps = Stages(m, Const(-1, _RECIP), _RECIP, _RECIP)
-        valid = ready
-        for _ in range(_RECIP):
-            held_valid = Signal(name="valid")
-            m.d.sync += held_valid.eq(valid)
-            valid = held_valid
-        queue = row_queue(m, store.record.payload.shape(), params.max_beats + slack, "queue")
-        fields = Signal(store.record.payload.shape())
-        m.d.comb += [
-            fields.y.eq(steps(wire(m, recip.y, "y"), _RECIP - 1)),
-            fields.k.eq(steps(wire(m, recip.k, "k"), _RECIP - 1)),
-            fields.err.eq(steps(failed, 0, _RECIP - 1)),
-            queue.w_en.eq(valid),
-            queue.w_data.eq(fields),
-            store.record.valid.eq(queue.r_rdy),
-            store.record.payload.eq(queue.r_data),
-            queue.r_en.eq(store.record.ready),
-        ]
-
-    def _last_pass(self, m: Module, store: RowStore, divisor: RecipParams) -> None:
-        params = self.params
-        lanes, bits, out = params.width, params["exp_bits"], params.p_bits
+    def _last_pass(self, m: Module, store: RowStore) -> None:
+        params, bits = self.params, self._bits
         moving = wire(m, ~self.o.valid | self.o.ready, "moving")
-        m.d.comb += store.moves.eq(moving)
-        # A sum is at least the weight of the maximum, so that its leading one is not below that's.
-        beyond = wire(m, (store.o_record.k - (bits - 1))[: divisor.exponent_bits], "beyond")
-        most = divisor.in_bits - bits
-        cell = NormalizeParams(bits, 29 + bits - out, max(1, most.bit_length()), out, params.target)
+        later, valid = along(m, moving, store.o_valid, 1)
+        cell = NormalizeParams.of_sums(params, bits, bits - 1)
         results = []
-        for lane in range(lanes):
+        for lane in range(params.width):
             m.submodules[f"normalize{lane}"] = normalize = Normalize(cell)
             m.d.comb += [
                 normalize.e.eq(store.o_data.word_select(lane, bits)),
                 normalize.y.eq(store.o_record.y),
-                normalize.s.eq(beyond),
+                normalize.s.eq(store.o_record.k - (bits - 1)),
                 normalize.en.eq(moving),
             ]
             results.append(normalize.p)
-        later = Stages(m, moving, 1, 1)
-        keep = later(wire(m, store.o_data[lanes * bits :], "keep"), 0)
-        last, err = later(store.o_last, 0), later(store.o_record.err, 0)
-        valid = Signal()
-        held = Signal(self.o.payload.shape(), reset_less=True)
-        m.d.comb += self.o.payload.eq(held)
-        with m.If(moving):
-            m.d.sync += [valid.eq(store.o_valid), self.o.valid.eq(valid)]
-        with m.If(moving & valid):
-            m.d.sync += [
-                held.p.eq(Cat(*results)),
-                held.keep.eq(keep),
-                held.last.eq(last),
-                held.err.eq(err),
-            ]
+        m.d.comb += store.moves.eq(moving)
+        fields = {
+            "p": Cat(*results),
+            "keep": later(wire(m, store.o_data[params.width * bits :], "keep"), 0),
+            "last": later(store.o_last, 0),
+            "err": later(store.o_record.err, 0),
+        }
+        give(m, self.o, moving, valid, fields)
