@@ -13,7 +13,9 @@ from hw.attention.row_store import RowStore
 from hw.attention.rows import beat_layout, kept, maximum_of, queue_records
 from hw.attention.softmax_params import SoftmaxParams
 
-__all__ = ["FirstPass", "MaximumPass"]
+__all__ = ["FirstPass", "Group", "MaximumPass"]
+
+Group = tuple[Value, dict[str, Value]]
 
 
 class FirstPass(wiring.Component):
@@ -41,11 +43,13 @@ class FirstPass(wiring.Component):
     last one is accepted.
     """
 
-    FOUND = 0  #: Cycles from the last beat of a row to what is known.
+    FOUND = 0  #: Cycles from the last beat of a row to all that is known.
 
     def __init__(self, params: SoftmaxParams):
         self.params = params
-        self.latency = self.FOUND + 3  # two of the queue of records, one of the memory
+        self._quotient = wait = self.quotient()
+        # Two cycles of the queue of records, one of the memory.
+        self.latency = self.FOUND + 3 + (wait[1].latency if wait else 0)
         fields = self.fields()
         beat = params.width * params.in_bits
         record = data.StructLayout({**fields, "err": unsigned(1)})
@@ -62,19 +66,17 @@ class FirstPass(wiring.Component):
         """Return what is known of a row, name to shape."""
         raise NotImplementedError
 
-    def describe(
-        self, m: Module, takes: Value, first: Value, err: Value
-    ) -> tuple[Value, dict[str, Value]]:
-        """Return a bit and, where it is 1, what is known of a row, ``err`` included.
+    def describe(self, m: Module, takes: Value, first: Value, err: Value) -> list[Group]:
+        """Return bits and, where each is 1, what is known of a row, ``err`` included.
 
         ``takes`` says that the beat of ``i`` is taken, ``first`` that it begins a row, ``err`` that
         it ends one that is too long.
         """
         raise NotImplementedError
 
-    def divider(self) -> dict[str, Divide]:
-        """Return a divider for a field on the way to who reads the row, if there is one."""
-        return {}
+    def quotient(self) -> tuple[str, Divide] | None:
+        """Return a field and the divider on its way to who reads the row, if there is one."""
+        return None
 
     def elaborate(self, platform: Any) -> Module:
         m, beat, store = Module(), self.i.payload, self.store
@@ -90,8 +92,8 @@ class FirstPass(wiring.Component):
             store.last.eq(beat.last),
             store.moves.eq(self.moves),
         ]
-        ready, fields = self.describe(m, takes, first, store.err)
-        queue_records(m, store, self._depth, ready, fields, self.divider())
+        groups = self.describe(m, takes, first, store.err)
+        queue_records(m, store, self._depth, groups, self._quotient)
 
         given, about = store.o_data, store.o_record
         size = len(self.o_x)
@@ -135,9 +137,7 @@ class MaximumPass(FirstPass):
             found |= {"m": unsigned(15), "sh": unsigned(6)}
         return found
 
-    def describe(
-        self, m: Module, takes: Value, first: Value, err: Value
-    ) -> tuple[Value, dict[str, Value]]:
+    def describe(self, m: Module, takes: Value, first: Value, err: Value) -> list[Group]:
         beat, bits = self.i.payload, self.params.in_bits
         valid, ends, failed, opens = (
             Signal(name=f"{n}1") for n in ("valid", "ends", "err", "opens")
@@ -150,4 +150,4 @@ class MaximumPass(FirstPass):
             m.d.sync += best.eq(some)
         ready, wrong = Signal(), Signal()
         m.d.sync += [ready.eq(ends), wrong.eq(failed)]
-        return ready, {"top": best, **self.scales(m, takes, first, 2), "err": wrong}
+        return [(ready, {"top": best, **self.scales(m, takes, first, 2), "err": wrong})]

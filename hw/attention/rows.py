@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data
 from amaranth.lib.fifo import SyncFIFOBuffered
 
@@ -128,47 +128,48 @@ class RowSum:
 
 
 def queue_records(
-    m: Module, store: RowStore, depth: int, ready: Value, fields: Mapping[str, Value],
-    quotients: Mapping[str, Divide] | None = None,
+    m: Module, store: RowStore, depth: int, groups: Sequence[tuple[Value, Mapping[str, Value]]],
+    quotient: tuple[str, Divide] | None = None,
 ) -> None:  # fmt: skip
-    """Let records wait for the store: one is written with ``ready``, never more than ``depth``.
+    """Let what is known of rows wait for the store that keeps them.
 
-    ``quotients`` name the fields of which the store gets what a divider makes of them; there is at
-    most one. While it works, the rows before are read.
+    Each of ``groups`` is a bit and the fields that are known where it is 1; there are never more
+    than ``depth`` at once. Of the field that ``quotient`` names, alone in the last group, the store
+    gets what the divider makes of it; while that works, the rows before are read.
     """
-    quotients = quotients or {}
-    shapes = {n: unsigned(quotients[n].width) if n in quotients else v.shape()
-              for n, v in fields.items()}  # fmt: skip
-    written = Signal(data.StructLayout(shapes))
-    fifo = SyncFIFOBuffered(width=len(written.as_value()), depth=depth)
-    m.submodules.records = fifo
-    read = Signal(data.StructLayout(shapes))
-    record = store.record
-    m.d.comb += [
-        *(written[name].eq(value) for name, value in fields.items()),
-        fifo.w_en.eq(ready),
-        fifo.w_data.eq(written),
-        read.eq(fifo.r_data),
-        *(record.payload[name].eq(read[name]) for name in fields if name not in quotients),
-    ]
-    if not quotients:
-        m.d.comb += [record.valid.eq(fifo.r_rdy), fifo.r_en.eq(record.ready)]
-        return
-    ((name, divide),) = quotients.items()
-    m.submodules.divide = divide
-    busy = Signal()
-    m.d.comb += [
-        divide.i.valid.eq(fifo.r_rdy & ~busy),
-        divide.i.payload.eq(read[name]),
-        divide.o.ready.eq(record.ready),
-        record.valid.eq(divide.o.valid),
-        record.payload[name].eq(divide.o.payload),
-        fifo.r_en.eq(divide.o.valid & record.ready),
-    ]
-    with m.If(fifo.r_en):
-        m.d.sync += busy.eq(0)
-    with m.Elif(divide.i.valid & divide.i.ready):
-        m.d.sync += busy.eq(1)
+    record, valids = store.record, []
+    takes = Signal()
+    for number, (ready, fields) in enumerate(groups):
+        layout = data.StructLayout({name: value.shape() for name, value in fields.items()})
+        written, read = Signal(layout), Signal(layout)
+        fifo = SyncFIFOBuffered(width=len(written.as_value()), depth=depth)
+        m.submodules[f"records{number}"] = fifo
+        m.d.comb += [
+            *(written[name].eq(value) for name, value in fields.items()),
+            fifo.w_en.eq(ready),
+            fifo.w_data.eq(written),
+            read.eq(fifo.r_data),
+            fifo.r_en.eq(takes),
+        ]
+        if quotient is None or quotient[0] not in fields:
+            valids.append(fifo.r_rdy)
+            m.d.comb += [record.payload[name].eq(read[name]) for name in fields]
+            continue
+        name, divide = quotient
+        m.submodules.divide = divide
+        busy = Signal()
+        valids.append(divide.o.valid)
+        m.d.comb += [
+            divide.i.valid.eq(fifo.r_rdy & ~busy),
+            divide.i.payload.eq(read[name]),
+            divide.o.ready.eq(takes),
+            record.payload[name].eq(divide.o.payload),
+        ]
+        with m.If(takes):
+            m.d.sync += busy.eq(0)
+        with m.Elif(divide.i.valid & divide.i.ready):
+            m.d.sync += busy.eq(1)
+    m.d.comb += [record.valid.eq(Cat(valids).all()), takes.eq(record.valid & record.ready)]
 
 
 def give(m: Module, o: Any, moving: Value, valid: Value, fields: Mapping[str, Value]) -> None:
