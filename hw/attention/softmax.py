@@ -5,6 +5,7 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from hw.attention.softmax_fixed import IBertSoftmax, IVitSoftmax
 from hw.attention.softmax_ita import ItaSoftmax
 from hw.attention.softmax_log import LogSoftmax
 from hw.attention.softmax_online import OnlineSoftmax
@@ -19,6 +20,8 @@ _KINDS: dict[str, Any] = {
     "online": OnlineSoftmax,
     "two-pass": TwoPassSoftmax,
     "ita": ItaSoftmax,
+    "ibert": IBertSoftmax,
+    "ivit": IVitSoftmax,
     "log2": LogSoftmax,
     "log-sqrt2": LogSoftmax,
     "adalog": LogSoftmax,
@@ -38,6 +41,7 @@ def build(params: SoftmaxParams) -> wiring.Component:
     }
     component.contract = {
         "answers": "beats",
+        "row_fields": ["last", "l"],
         "max_beats": beats,
         "passes": component.passes,
         "overhead": component.overhead,

@@ -124,6 +124,11 @@ class SoftmaxParams:
         return self.kind not in ("ita", *FIXED)
 
     @property
+    def unit(self) -> Fraction:
+        """What a unit of a logit is worth, where that is a constant."""
+        return Fraction(str(self.resolved["scale"]))
+
+    @property
     def p_bits(self) -> int:
         """Bits of a result."""
         return self["code_bits" if self.kind in LOGARITHMIC else "out_bits"]
