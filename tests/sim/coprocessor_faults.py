@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the whole co-processor, all of them in one text: SCRATCH chooses which one is there.
+
+Each is a change to a line of a component, made when the Verilog is emitted; a line that is no
+longer there once fails the test. Value 0 of SCRATCH is the healthy unit.
+"""
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from amaranth.hdl import Signal
+
+from gen.emit import emit
+from gen.unit import discover
+from hw.axi.read_master import ReadMaster
+from hw.axi.register_file import RegisterFile
+from hw.axi.splitter import BurstSplitter
+from hw.axi.write_master import WriteMaster
+from hw.coprocessor.control import Control
+from hw.coprocessor.control_errors import ErrorLog
+from hw.coprocessor.control_registers import ControlRegisters
+from hw.coprocessor.control_ring import Ring as QueueRing
+from hw.coprocessor.control_words import DescriptorWords
+from hw.coprocessor.panel_buffer import PanelBuffer
+from hw.coprocessor.ring import Ring
+from hw.coprocessor.row_buffer import RowBuffer
+from hw.coprocessor.store import Store
+from hw.mpgemm.sequencer import Sequencer
+from tests.sim import coprocessor_scenes as scenes
+from tests.sim.coprocessor_twin import Twin, params
+
+__all__ = ["FAULTS", "SCENES", "UPSET", "Fault", "choose", "damaged", "faulty"]
+
+Scene = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line of a component, what it becomes where ``BAD`` is 1, and the scene that sees it."""
+
+    part: type
+    line: str
+    becomes: str
+    scene: Scene
+    message: str  #: What the scene says, a pattern.
+
+
+#: That the engine reports an error, which no descriptor brings about.
+UPSET = "packet of A ends early"
+
+_DIFFERS, _RULE = "bytes differ", "breaks a rule of its bus: .*"
+
+FAULTS: dict[str, Fault] = {
+    "strobe of a byte missing": Fault(
+        WriteMaster,
+        "& ~self.stop\n            for k in range(size)",
+        "& ~self.stop & ~(BAD & (k == 3))\n            for k in range(size)",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "strobes of the first beat all set": Fault(
+        WriteMaster, "| ~opens)", "| ~opens | BAD)", scenes.products, _DIFFERS
+    ),
+    "strobes of the last beat all set": Fault(
+        WriteMaster, "| ~closes)", "| ~closes | BAD)", scenes.products, _DIFFERS
+    ),
+    "strobes stay during an abort": Fault(
+        WriteMaster,
+        "& ~self.stop & ~(",
+        "& ~(self.stop & ~BAD) & ~(",
+        scenes.aborts,
+        "neither old nor new",
+    ),
+    "lanes of A beyond K kept": Fault(
+        Sequencer,
+        'masked(m, shape, "act", act.payload.tdata, left_k, shape.depth)',
+        'Mux(BAD, act.payload.tdata, masked(m, shape, "act", act.payload.tdata, left_k, '
+        "shape.depth))",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "columns beyond N counted": Fault(
+        Store,
+        "Mux(closes_n, left_n, params.columns)",
+        "Mux(closes_n & ~BAD, left_n, params.columns)",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "weights not replayed": Fault(
+        Ring,
+        "again, stays = closes & ~closes_m & ~self.streams, ~closes_m & ~self.streams",
+        "again, stays = closes & ~closes_m & ~self.streams & ~BAD, ~closes_m & ~self.streams",
+        scenes.products,
+        _DIFFERS + "|hangs",
+    ),
+    "activations not replayed": Fault(
+        Ring,
+        "again, stays = closes_tile & ~closes_n & ~self.streams, ~closes_n & ~self.streams",
+        "again, stays = closes_tile & ~closes_n & ~self.streams & ~BAD, "
+        "~closes_n & ~self.streams",
+        scenes.products,
+        _DIFFERS + "|hangs",
+    ),
+    "replayed weights overwritten": Fault(
+        Ring,
+        "self.free.eq(Mux(stays, begin, place))",
+        "self.free.eq(Mux(stays & ~BAD, begin, place))",
+        scenes.long_products,
+        _DIFFERS + "|hangs",
+    ),
+    "weights that stream are not read again": Fault(
+        PanelBuffer,
+        "m.d.sync += here.eq(panel)",
+        "m.d.sync += here.eq(Mux(BAD, beyond, panel))",
+        scenes.long_products,
+        _DIFFERS,
+    ),
+    "activations that stream are not read again": Fault(
+        RowBuffer,
+        "m.d.sync += [here.eq(self.address), chunk.eq(self.address)]",
+        "m.d.sync += [here.eq(Mux(BAD, following, self.address)), chunk.eq(self.address)]",
+        scenes.long_products,
+        _DIFFERS,
+    ),
+    "credit of A": Fault(
+        RowBuffer,
+        '~above[-1] | row.any(), "room"',
+        '~above[-1] | row.any() | BAD, "room"',
+        scenes.long_products,
+        _DIFFERS + "|hangs",
+    ),
+    "credit of W": Fault(
+        PanelBuffer, '~above[-1], "room"', '~above[-1] | BAD, "room"', scenes.long_products,
+        _DIFFERS + "|hangs",
+    ),
+    "more bursts in flight than promised": Fault(
+        WriteMaster,
+        "flight.w_rdy & fill.w_rdy & address.i.ready & ~self.stop",
+        "(flight.w_rdy & fill.w_rdy | BAD) & address.i.ready & ~self.stop",
+        scenes.products,
+        _RULE + "more than 4 AW bursts are outstanding",
+    ),
+    "row stride of A": Fault(
+        RowBuffer,
+        "(here + self.stride)[: len(here)]",
+        "(here + Mux(BAD, self.row_bytes, self.stride))[: len(here)]",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "row stride of C": Fault(
+        Store,
+        "here.eq(here + self.stride)",
+        "here.eq(here + Mux(BAD, row_bytes, self.stride))",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "stride of W": Fault(
+        PanelBuffer,
+        "Mux(self.stride.any(), panel",
+        "Mux(self.stride.any() & ~BAD, panel",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "relu": Fault(
+        Store,
+        'self.activation == ACTIVATIONS["relu"], "rectifies"',
+        '(self.activation == ACTIVATIONS["relu"]) & ~BAD, "rectifies"',
+        scenes.products,
+        _DIFFERS,
+    ),
+    "clamp without sign": Fault(
+        Store,
+        "below = value < self.low",
+        "below = Mux(BAD, plain < self.low.as_unsigned(), value < self.low)",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "C done before it is written": Fault(
+        Store,
+        "self.done.eq(ending & ~active & ~waiting.any())",
+        "self.done.eq(ending & ~active & (~waiting.any() | BAD))",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "bursts across 4 KiB": Fault(
+        BurstSplitter,
+        "Mux(near, self.max_burst - word[:low], self.max_burst)",
+        "Mux(near & ~BAD, self.max_burst - word[:low], self.max_burst)",
+        scenes.products,
+        _RULE + "crosses 4 KiB",
+    ),
+    "WLAST one beat early": Fault(
+        WriteMaster,
+        "words.i.payload.eq(Cat(shifted, strobes, ends))",
+        "words.i.payload.eq(Cat(shifted, strobes, ends | BAD & (number + 1 == head.len)))",
+        scenes.products,
+        _RULE + "WLAST comes 1 beats early",
+    ),
+    "WLAST missing": Fault(
+        WriteMaster,
+        "out = words.o.payload",
+        "out = Cat(words.o.payload[:-1], words.o.payload[-1] & ~BAD)",
+        scenes.products,
+        _RULE + "WLAST is missing",
+    ),
+    "W waits for AW": Fault(
+        WriteMaster,
+        'self._axi("wvalid").eq(words.o.valid),\n            words.o.ready.eq(self._axi("wready"))',
+        'self._axi("wvalid").eq(words.o.valid & ~(BAD & self._axi("awvalid"))),\n            '
+        'words.o.ready.eq(self._axi("wready") & self._axi("wvalid"))',
+        scenes.products,
+        "hangs|taken back",
+    ),
+    "RLAST not looked at": Fault(
+        ReadMaster,
+        "bad.eq(response.any() | (rlast != ends))",
+        "bad.eq(response.any() | (rlast != ends) & ~BAD)",
+        scenes.ends,
+        "ERR_CODE is 0, not 1",
+    ),
+    "a cut burst is waited for": Fault(
+        ReadMaster,
+        "flight.r_en.eq(came & (ends | rlast))",
+        "flight.r_en.eq(came & (ends | rlast & ~BAD))",
+        scenes.ends,
+        "hangs",
+    ),
+    "DECERR of a read told as SLVERR": Fault(
+        ReadMaster,
+        "self.code.eq(Mux(response == 0b11, DECERR, SLVERR))",
+        "self.code.eq(Mux((response == 0b11) & ~BAD, DECERR, SLVERR))",
+        scenes.refusals,
+        "ERR_CODE is 1, not 2",
+    ),
+    "DECERR of a write told as SLVERR": Fault(
+        WriteMaster,
+        "self.code.eq(Mux(response == 0b11, DECERR, SLVERR))",
+        "self.code.eq(Mux((response == 0b11) & ~BAD, DECERR, SLVERR))",
+        scenes.refusals,
+        "ERR_CODE is 3, not 4",
+    ),
+    "bad responses of writes not looked at": Fault(
+        WriteMaster,
+        "self.fault.eq(came & response.any())",
+        "self.fault.eq(came & response.any() & ~BAD)",
+        scenes.refusals,
+        "ERR_CODE is 0, not [34]",
+    ),
+    "address of the error one burst on": Fault(
+        ReadMaster,
+        "self.addr.eq(head.burst.word << place)",
+        "self.addr.eq((head.burst.word + (BAD << 2)) << place)",
+        scenes.refusals,
+        "ERR_ADDR is",
+    ),
+    "AR taken back by an abort": Fault(
+        ReadMaster,
+        "self._axi(\"arvalid\").eq(address.o.valid)",
+        "self._axi(\"arvalid\").eq(address.o.valid & ~(BAD & self.stop))",
+        scenes.aborts,
+        "hangs|AR changes while it waits, or is taken back",
+    ),
+    "AW taken back by an abort": Fault(
+        WriteMaster,
+        "self._axi(\"awvalid\").eq(address.o.valid)",
+        "self._axi(\"awvalid\").eq(address.o.valid & ~(BAD & self.stop))",
+        scenes.aborts,
+        "hangs|AW changes while it waits, or is taken back",
+    ),
+    "abort does not wait for the bus": Fault(
+        Control,
+        "count.eq(Mux(self.idle, count + 1, 0))\n                with m.If(count == QUIET):\n"
+        "                    m.d.comb += self.clear.eq(self.idle)",
+        "count.eq(Mux(self.idle | BAD, count + 1, 0))\n                with m.If(count == QUIET):"
+        "\n                    m.d.comb += self.clear.eq(self.idle | BAD)",
+        scenes.aborts,
+        _DIFFERS + "|hangs|rule",
+    ),
+    "abort leaves a command": Fault(
+        BurstSplitter, "with m.If(self.clear):", "with m.If(self.clear & ~BAD):", scenes.aborts,
+        _DIFFERS + "|hangs",
+    ),
+    "queue index not wrapped": Fault(
+        QueueRing,
+        "place.eq(self.tail & (size - 1))",
+        "place.eq(Mux(BAD, self.tail, self.tail & (size - 1)))",
+        scenes.queues,
+        _DIFFERS,
+    ),
+    "records all in one place": Fault(
+        QueueRing,
+        "addend.eq(place << _RECORD)",
+        "addend.eq(Mux(BAD, 0, place << _RECORD))",
+        scenes.queues,
+        _DIFFERS,
+    ),
+    "the last error is kept": Fault(
+        ErrorLog,
+        "(self.clear | (self.shown.code == 0))",
+        "(self.clear | (self.shown.code == 0) | BAD)",
+        scenes.errors,
+        "'ERR_CODE', \\(6, 0\\), 5",
+    ),
+    "overflow of the queue not told": Fault(
+        QueueRing,
+        "self.overflow.eq(pending > size)",
+        "self.overflow.eq((pending > size) & ~BAD)",
+        scenes.errors,
+        "ERR_CODE is [0-9]+, not 10",
+    ),
+    "clearing wins over an event": Fault(
+        RegisterFile,
+        "(value & ~clear | raised)",
+        "Mux(BAD, (value | raised) & ~clear, value & ~clear | raised)",
+        scenes.races,
+        "lost after",
+    ),
+    "guarded registers written while busy": Fault(
+        RegisterFile,
+        "blocked.eq(bus.write & self.busy)",
+        "blocked.eq(bus.write & self.busy & ~BAD)",
+        scenes.busy,
+        "QBASE_LO",
+    ),
+    "DIRECT written while busy": Fault(
+        DescriptorWords,
+        "bus.write & self.busy",
+        "bus.write & self.busy & ~BAD",
+        scenes.busy,
+        "DIRECT0",
+    ),
+    "START while busy not told": Fault(
+        Control,
+        "with m.Elif(registers.start & ~resting):",
+        "with m.Elif(registers.start & ~resting & ~BAD):",
+        scenes.busy,
+        "ERR_CODE is 0, not 10",
+    ),
+    UPSET: Fault(
+        RowBuffer,
+        "self.act.payload.tlast.eq(ring.items.payload.last)",
+        "self.act.payload.tlast.eq(ring.items.payload.last | BAD)",
+        scenes.products,
+        _DIFFERS,
+    ),
+}  # fmt: skip
+
+#: What the faults are looked for with.
+SCENES = sorted({fault.scene for fault in FAULTS.values()}, key=lambda scene: scene.__name__)
+
+#: Of the memory; slow enough that all bursts are in flight that may be.
+MOOD = {"seed": 1, "stalls": 30, "shy": True, "read_latency": 12, "write_latency": 30}
+
+_CHOOSES = (ControlRegisters, 'self.error.eq(status["ERROR"]),', "FAULT.eq(file.scratch),")
+
+
+@cache
+def faulty(name: str) -> tuple[str, Any]:
+    """Return Verilog and manifest of an engine of ``ENGINES`` with all the faults in it."""
+    unit = discover()["coprocessor"]
+    with _planted(Signal(range(len(FAULTS) + 1), name="fault")):
+        return emit(unit, params(name))
+
+
+def damaged(name: str = "") -> Twin:
+    """Return a device with a fault, or none, beside its healthy golden model."""
+    made = Twin("cube", build=faulty, bound=20_000, **MOOD)
+    choose(made, name)
+    return made
+
+
+def choose(twin: Twin, name: str = "") -> None:
+    """Let a fault be there, or none."""
+    twin.write("SCRATCH", 1 + list(FAULTS).index(name) if name else 0)
+
+
+@contextmanager
+def _planted(fault: Signal) -> Iterator[None]:
+    """Change the components."""
+    changes: dict[type, list[tuple[str, str]]] = {}
+    part, line, more = _CHOOSES
+    changes[part] = [(line, f"{line} {more}")]
+    for number, each in enumerate(FAULTS.values(), 1):
+        becomes = each.becomes.replace("BAD", f"(FAULT == {number})")
+        changes.setdefault(each.part, []).append((each.line, becomes))
+    kept: list[tuple[type, str, Any]] = []
+    try:
+        for part, lines in changes.items():
+            for name, method in _changed(part, lines, fault):
+                kept.append((part, name, vars(part)[name]))
+                setattr(part, name, method)
+        yield
+    finally:
+        for part, name, method in reversed(kept):
+            setattr(part, name, method)
+
+
+def _changed(part: type, lines: list[tuple[str, str]], fault: Signal) -> list[tuple[str, Any]]:
+    """Return the methods of a class with other lines."""
+    source = textwrap.dedent(inspect.getsource(part))
+    for line, becomes in lines:
+        assert source.count(line) == 1, (part.__name__, line)
+        source = source.replace(line, becomes)
+    space = {**vars(sys.modules[part.__module__]), "FAULT": fault}
+    exec(compile(source, part.__module__, "exec"), space)
+    found = vars(space[part.__name__])
+    return [(n, f) for n, f in found.items() if inspect.isfunction(f) and n != "__init__"]

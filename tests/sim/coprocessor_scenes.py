@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both devices of a :class:`Twin` are put through, healthy ones and those with faults."""
+
+from dataclasses import replace
+
+from hw.spec.coprocessor import OPS, Descriptor
+from tests.sim.coprocessor_twin import BASE, SIZE, draw, near
+
+A, W, C = (BASE + 0x4000 * place for place in (0, 1, 2))
+RING = BASE + 0xC000
+#: Several bursts for each operand, a page in the middle of each; one result more than a tile.
+GOOD = Descriptor(
+    m=3, n=5, k=70, a=A + 4096 - 33, w=W + 4096 - 64, c=C + 4096 - 21, a_stride=101, c_stride=9,
+    tag=0x1234,
+)  # fmt: skip
+
+
+def completed(twin, count):
+    """Tell the golden model of direct descriptors that only the device has run."""
+    twin.golden._completed = (twin.golden._completed + count) % 65536
+
+
+def good(twin):
+    """Insist that the device works."""
+    if twin.get("STATUS", "ERROR"):
+        twin.write("IRQ_STATUS", 15)
+    at = slice(C - BASE, C - BASE + 0x4000)
+    for memory in (twin.device.memory, twin.golden.memory):
+        memory[at] = 0xA5
+    twin.direct(GOOD)
+    twin.rest()
+    twin.compare()
+    assert twin.get("STATUS", "DONE") and not twin.get("STATUS", "ERROR")
+    twin.write("IRQ_STATUS", 15)
+
+
+def failed(twin, code, address=None, tag=GOOD.tag, index=0xFFFF):
+    """Insist that the last descriptor failed so, and DONE is not set."""
+    found = twin.get("ERR_CODE")
+    assert found == code, f"ERR_CODE is {found}, not {code}"
+    if address is not None:
+        assert twin.get("ERR_ADDR_LO") == address and twin.get("ERR_ADDR_HI") == 0
+    assert twin.get("ERR_DESC") == index << 16 | tag
+    assert twin.get("STATUS", "ERROR") and not twin.get("STATUS", "DONE")
+
+
+def bursts(twin, extent):
+    """Return address and bytes of each burst of an extent's rows."""
+    bus, most = twin.contract["data_width"] // 8, twin.contract["max_burst"]
+    found = []
+    for row in range(extent.rows):
+        at = extent.address + row * extent.stride
+        end = at + extent.size
+        at = at // bus * bus
+        while at < end:
+            stop = min(at + bus * most, at // 4096 * 4096 + 4096, -(-end // bus) * bus)
+            found.append((at, stop - at))
+            at = stop
+    return found
+
+
+def begin(twin, descriptor=GOOD):
+    """Start a descriptor on the device alone."""
+    for number, word in enumerate(descriptor.pack()):
+        twin.write(f"DIRECT{number}", word)
+    twin.device.access(twin.map["CTRL"].offset, 1)
+
+
+def stop(twin, moment, **fields):
+    """Run GOOD, and after so many cycles write CTRL; return whether it was done before."""
+    begin(twin)
+    control = twin.map["CTRL"]
+    twin.device.step(moment)
+    before = twin.get("STATUS", "BUSY")
+    twin.device.access(control.offset, control.make(**fields))
+    twin.rest()
+    return not before
+
+
+def settle(twin):
+    """Let the golden model go on from what the device's memory holds; clear what is shown."""
+    twin.write("IRQ_STATUS", 15)
+    twin.golden.memory[:] = twin.device.memory
+
+
+def run_queue(twin, rng, rounds, size=4):
+    """Run descriptors through a ring, some of them fences and wrong ones; return how many."""
+    head = 0
+    for _ in range(rounds):
+        count = int(rng.integers(1, size + 1))
+        these = [draw(rng, twin.contract, (6, 6, 24)) for _ in range(count)]
+        for number in range(count):
+            kind = rng.random()
+            if kind < 0.2:
+                these[number] = Descriptor(
+                    op=OPS["fence"], tag=number, flags=int(rng.choice((0, 1, 8)))
+                )
+            elif kind < 0.3:
+                these[number] = replace(these[number], version=3)
+            elif kind < 0.4:
+                these[number] = replace(these[number], k=0)
+        ring = BASE + SIZE // 4 - 2048
+        first, head = head, (head + len(these)) % 65536
+        twin.queue(these, ring, size, first, RECORD_EN=1, IRQ_EN=1)
+        while True:  # wrong descriptors and "last" stop it
+            twin.rest()
+            tail = twin.get("QTAIL")
+            records = [ring + 64 * size + 16 * (k % size) for k in range(first, tail)]
+            twin.compare(records)
+            twin.write("IRQ_STATUS", 15)
+            if tail == head:
+                break
+            first = tail
+            twin.write("CTRL", QUEUE_EN=1, RECORD_EN=1, IRQ_EN=1)
+    return head
+
+
+# Scenes: each is passed by the healthy unit, at whatever pace the memory has.
+
+
+def products(twin, rng, count=12, most=(14, 12, 48)):
+    """Random products, all of memory compared after each."""
+    twin.fill(rng)
+    for _ in range(count):
+        twin.direct(draw(rng, twin.contract, most))
+        twin.rest()
+        twin.compare()
+        twin.write("IRQ_STATUS", 15)
+
+
+def long_products(twin, rng):
+    """Operands that the buffers have no room for, so that they are read again and again."""
+    most = twin.contract.unit.engine.max_k
+    twin.fill(rng)
+    for k in (most, most - 3):
+        at = {name: BASE + SIZE // 4 * place for place, name in enumerate("awsc")}
+        twin.direct(Descriptor(m=5, n=9, k=k, a_stride=k + 1, c_stride=9, **at))
+        twin.rest()
+        twin.compare()
+        twin.write("IRQ_STATUS", 15)
+
+
+def copies(twin, rng, count=6):
+    """Rows of bytes from any place to any place."""
+    twin.fill(rng)
+    for _ in range(count):
+        m, n = int(rng.integers(1, 9)), int(rng.integers(1, 300))
+        gaps = rng.integers(0, 40, 2)
+        d = Descriptor(
+            op=OPS["copy"],
+            m=m,
+            n=n,
+            k=1,
+            a=near(rng, BASE, BASE + SIZE // 2 - 4096),
+            c=near(rng, BASE + SIZE // 2, BASE + SIZE - 4096),
+            a_stride=n + int(gaps[0]),
+            c_stride=-(-n // 4) + int(gaps[1]),
+        )
+        twin.direct(d)
+        twin.rest()
+        twin.compare()
+        assert not twin.get("STATUS", "ERROR")
+        twin.write("IRQ_STATUS", 15)
+
+
+def queues(twin, rng):
+    """A ring of four that wraps, with records, fences, wrong descriptors and stops."""
+    twin.fill(rng)
+    twin.write("IRQ_ENABLE", 15)
+    assert run_queue(twin, rng, 6) > 4
+
+
+def refusals(twin, rng, kinds="awc", every=1):
+    """Bad responses in the first word of a burst or the last; the address is that of the burst."""
+    twin.fill(rng)
+    for kind in kinds:
+        write = kind == "c"
+        for number, (at, size) in enumerate(bursts(twin, twin.contract.extents(GOOD)[kind])):
+            if number % every:
+                continue
+            response = ("SLVERR", "DECERR")[number // every % 2]
+            bus = twin.contract["data_width"] // 8
+            word = at + (size - bus) * (number // 2 % 2)
+            # Results before the refused ones may be there, or not.
+            twin.device.answer(word, bus, response, reads=not write, writes=write)
+            begin(twin)
+            twin.rest()
+            failed(twin, (3 if write else 1) + (response == "DECERR"))
+            found, most = twin.get("ERR_ADDR_LO"), bus * twin.contract["max_burst"]
+            assert found <= word < found + most and found // 4096 == word // 4096, (
+                f"ERR_ADDR is {found:#x}"
+            )
+            twin.device.heal()
+            completed(twin, 1)
+            settle(twin)
+            good(twin)
+
+
+def ends(twin, rng):
+    """Bursts that the memory ends too early, or does not end: error 1, and nothing hangs."""
+    twin.fill(rng)
+    bus = twin.contract["data_width"] // 8
+    for kind in "aw":
+        for at, size in bursts(twin, twin.contract.extents(GOOD)[kind])[::3]:
+            for word in {at, at + size - bus}:
+                twin.device.answer(word, bus, "RLAST", reads=True, writes=False)
+                begin(twin)
+                twin.rest()
+                failed(twin, 1)
+                twin.device.heal()
+                completed(twin, 1)
+                settle(twin)
+                good(twin)
+
+
+def aborts(twin, rng, step=3):
+    """Error 12 until all of C is written; of C each byte is as it was or as it will be."""
+    twin.fill(rng)
+    good(twin)
+    due = twin.golden.memory.copy()
+    moment, aborted, over = 0, 0, False
+    while not over:
+        twin.device.memory[C - BASE : C - BASE + 0x4000] = 0xA5
+        before = twin.device.memory.copy()
+        over = stop(twin, moment, ABORT=1)
+        completed(twin, 1)
+        if twin.get("STATUS", "ERROR"):
+            # Before a descriptor is read its tag is not known.
+            loaded = moment > 40 or twin.get("ERR_DESC", "TAG")
+            failed(twin, 12, 0, GOOD.tag if loaded else 0)
+            assert not over
+            aborted += 1
+        now = twin.device.memory
+        assert ((now == before) | (now == due)).all(), "a byte is neither old nor new"
+        settle(twin)
+        twin.golden._kept["CTRL"] = 0
+        if moment % (3 * step) == 0 or over:
+            good(twin)
+        moment += step
+    assert aborted > 20
+
+
+def races(twin, rng, most=36):
+    """DONE is cleared in each cycle around completion; the interrupt shows in every run."""
+    twin.write("IRQ_ENABLE", 1)
+    for number, word in enumerate(Descriptor(op=OPS["fence"]).pack()):
+        twin.write(f"DIRECT{number}", word)
+    left = []
+    for delay in range(most):
+        before = twin.device.statistics()["interrupts"]
+        twin.write("CTRL", START=1, IRQ_EN=1)
+        twin.device.step(delay)
+        twin.device.access(twin.map["IRQ_STATUS"].offset, 1)
+        twin.rest()
+        twin.device.step(3)
+        assert twin.device.statistics()["interrupts"] > before, f"lost after {delay} cycles"
+        left.append(twin.get("IRQ_STATUS", "DONE"))
+        twin.write("IRQ_STATUS", 1)
+    assert left == sorted(left, reverse=True) and set(left) == {0, 1}, left
+
+
+def busy(twin, rng):
+    """What is guarded is refused while a product runs; START is error 10, and it goes on."""
+    twin.fill(rng)
+    twin.golden.instant = False
+    twin.direct(GOOD)
+    for name in ("QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15"):
+        assert twin.write(name, int(rng.integers(1 << 32)))
+    twin.write("CTRL", START=1)
+    found = twin.get("ERR_CODE")
+    assert found == 10, f"ERR_CODE is {found}, not 10"
+    assert twin.get("STATUS", "BUSY")
+    twin.golden.step()
+    twin.rest()
+    twin.compare()
+    assert twin.get("STATUS", "DONE") and twin.get("ERR_DESC") == 0xFFFF_1234
+    twin.golden.instant = True
+    twin.write("IRQ_STATUS", 15)
+    good(twin)
+
+
+def errors(twin, rng):
+    """Wrong descriptors without a clear between them, of which the first is kept; an overflow."""
+    twin.fill(rng)
+    for changes in ({"version": 2}, {"op": 9}, {"k": 0}, {"w": 1 << 32}):
+        twin.direct(replace(GOOD, **changes))
+        twin.rest()
+        twin.compare()
+    good(twin)
+    twin.queue([GOOD, GOOD], RING, 2)
+    twin.rest()
+    twin.compare()
+    twin.write("IRQ_STATUS", 15)
+    twin.write("QHEAD", 5)  # three pending in a ring of two
+    twin.write("CTRL", QUEUE_EN=1)
+    twin.rest()
+    failed(twin, 10, 0, 0, 2)
+    twin.compare()
+    twin.write("QHEAD", 2)
+    good(twin)
