@@ -26,7 +26,8 @@ def _parities(word: Value) -> Value:
 class DescriptorWords(wiring.Component):
     """Keep 16 words that are written over the bus, and 16 that came from memory.
 
-    Both are in one memory of 1024 bits, whose only read port serves the bus and the reader.
+    Both are in one memory of 1024 bits, whose only read port serves the bus and the reader. Once
+    the words were given out, the next descriptor can be written.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class DescriptorWords(wiring.Component):
     bus : ``In(Bus(WORDS_BITS))``
         Accesses of the window of ``DIRECT0`` to ``DIRECT15``.
     busy : ``In(1)``
-        While high, writes over the bus are refused.
+        While high, writes over the bus are refused; while ``wipe`` is, it is.
     beats : ``In(read_beats(data_width))``
         A descriptor from memory.
     fetched : ``Out(1)``
@@ -60,7 +61,8 @@ class DescriptorWords(wiring.Component):
 
     Timing
     ------
-    ``ack`` comes in the cycle after ``request``. A word a cycle, from the cycle after ``start``,
+    ``ack`` comes in the cycle after ``request``; a write waits while words that were written over
+    the bus are given out, and while a beat comes. A word a cycle, from the cycle after ``start``,
     but none in a cycle with ``request``.
     """
 
@@ -115,6 +117,10 @@ class DescriptorWords(wiring.Component):
             m.d.sync += [running.eq(1), sent.eq(0), direct.eq(self.direct)]
 
         error = bus.address[:2].any() | bus.write & self.busy
+        held, waits, into = Signal(), Signal(), bus.address[2:]
+        writes = (bus.request | held) & bus.write & ~error
+        m.d.comb += waits.eq(writes & (beats.valid | running & direct))
+        m.d.sync += held.eq(waits)
         with m.If(beats.valid):
             m.d.comb += [write.addr.eq(Cat(place[low:], 1)), write.data.eq(beats.payload.data)]
             m.d.comb += write.en.eq(~0)
@@ -122,13 +128,13 @@ class DescriptorWords(wiring.Component):
         with m.Elif(self.wipe):
             m.d.comb += [write.addr.eq(Cat(place[low:], 0)), write.en.eq(~0)]
             m.d.sync += place.eq(place + each)
-        with m.Elif(bus.request & bus.write & ~error):
+        with m.Elif(writes & ~waits):
             m.d.comb += [
-                write.addr.eq(Cat(number[low:], 0)),
+                write.addr.eq(Cat(into[low:], 0)),
                 write.data.eq(bus.data.replicate(each)),
-                write.en.word_select(number[:low], 4).eq(bus.strobe),
+                write.en.word_select(into[:low], 4).eq(bus.strobe),
             ]
-            with m.If(bus.address[2:] == DESCRIPTOR_WORDS - 1):
+            with m.If(into == DESCRIPTOR_WORDS - 1):
                 for k in range(2):
                     with m.If(bus.strobe[k]):
                         m.d.sync += self.tag.word_select(k, 8).eq(bus.data.word_select(k, 8))
@@ -149,8 +155,8 @@ class DescriptorWords(wiring.Component):
         with m.If(self.clear):
             m.d.sync += place.eq(0)
         m.d.sync += [
-            bus.ack.eq(bus.request),
-            bus.error.eq(bus.request & error),
+            bus.ack.eq((bus.request | held) & ~waits),
+            bus.error.eq((bus.request | held) & error),
             bus.value.eq(Mux(bus.request & ~bus.write & ~error, self.word, 0)),
         ]
         return m

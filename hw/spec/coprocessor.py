@@ -455,7 +455,7 @@ def coprocessor_map(
             _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
             _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
             *(
-                _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
+                _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}")
                 for i in range(DESCRIPTOR_WORDS)
             ),
             *(

@@ -33,12 +33,14 @@ def compiled(verilog: str, top: str, bench: Path, cache: Path, *, flatten: bool 
     """Return a shared object of the module ``top`` inside ``bench``, a file of C++.
 
     That is included after the design and finds its class as ``DUT``. The same text is compiled
-    once, also by several processes: the result stays in ``cache``. A design that is not flattened
-    first is compiled module by module, several times as fast, and runs slower.
+    once, whatever its comments, by one process at a time: the result stays in ``cache``. A design
+    that is not flattened first is compiled module by module, several times as fast, and runs
+    slower.
 
     Raises :class:`fpga.tools.ToolError` where a tool is missing or fails.
     """
     harness = bench.read_text(encoding="utf-8")
+    verilog = re.sub(r"^//.*\n", "", verilog, flags=re.M)  # the same design by another command
     script = _SCRIPT.format(top=top, options="" if flatten else " -noflatten")
     key = hashlib.sha256("\0".join((verilog, harness, *_FLAGS, script)).encode()).hexdigest()
     target = (cache / f"{top}-{key[:20]}.so").resolve()

@@ -328,12 +328,19 @@ FAULTS: dict[str, Fault] = {
         scenes.busy,
         "QBASE_LO",
     ),
-    "DIRECT written while busy": Fault(
+    "DIRECT written while it is read": Fault(
         DescriptorWords,
-        "bus.write & self.busy",
-        "bus.write & self.busy & ~BAD",
-        scenes.busy,
-        "DIRECT0",
+        "beats.valid | running & direct",
+        "beats.valid | running & direct & ~BAD",
+        scenes.shadows,
+        _DIFFERS + "|STATUS",
+    ),
+    "DIRECT not written while busy": Fault(
+        Control,
+        "resetting | registers.soft_reset",
+        "resetting | registers.soft_reset | self.busy & BAD",
+        scenes.shadows,
+        "DIRECT15",
     ),
     "START while busy not told": Fault(
         Control,

@@ -264,7 +264,7 @@ def busy(twin, rng):
     twin.fill(rng)
     twin.golden.instant = False
     twin.direct(GOOD)
-    for name in ("QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15"):
+    for name in ("QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR"):
         assert twin.write(name, int(rng.integers(1 << 32)))
     twin.write("CTRL", START=1)
     found = twin.get("ERR_CODE")
@@ -277,6 +277,26 @@ def busy(twin, rng):
     twin.golden.instant = True
     twin.write("IRQ_STATUS", 15)
     good(twin)
+
+
+def shadows(twin, rng, most=12):
+    """The next direct descriptor is written, last word first, at any moment after START."""
+    twin.fill(rng)
+    one = replace(GOOD, activation=3, clamp_high=60, clamp_low=-60)
+    two = replace(one, m=2, n=7, k=33, a=A + 5, c=C + 0x2000, c_stride=11, clamp_high=9)
+    twin.golden.instant = False
+    for number, word in enumerate(one.pack()):
+        twin.write(f"DIRECT{number}", word)
+    for delay in range(most):
+        twin.write("CTRL", START=1)
+        twin.device.step(delay)
+        for number, word in reversed(list(enumerate((two, one)[delay % 2].pack()))):
+            assert not twin.write(f"DIRECT{number}", word)
+        twin.golden.step()
+        twin.rest()
+        twin.compare()
+        twin.write("IRQ_STATUS", 15)
+    twin.golden.instant = True
 
 
 def errors(twin, rng):

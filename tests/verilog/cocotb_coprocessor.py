@@ -251,7 +251,7 @@ async def guarded_while_busy(dut):
     board.allow([LONG])
     board.golden.instant = False
     await board.direct(LONG)
-    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15", "QBASE_HI"):
+    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "QBASE_HI", "DIRECT7"):
         await board.set(name, board.random.getrandbits(32))
     await board.set("CTRL", START=1)  # error 10, and the product goes on
     await board.set("SCRATCH", 0x1234_5678)
