@@ -27,6 +27,8 @@ from hw.coprocessor.control_errors import ErrorLog
 from hw.coprocessor.control_registers import ControlRegisters
 from hw.coprocessor.control_ring import Ring as QueueRing
 from hw.coprocessor.control_words import DescriptorWords
+from hw.coprocessor.coprocessor import CoprocessorCore
+from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.ring import Ring
 from hw.coprocessor.row_buffer import RowBuffer
@@ -348,6 +350,20 @@ FAULTS: dict[str, Fault] = {
         "with m.Elif(registers.start & ~resting & ~BAD):",
         scenes.busy,
         "ERR_CODE is 0, not 10",
+    ),
+    "bytes without a strobe counted": Fault(
+        CoprocessorCore,
+        "wrote.eq(self.m_axi_wstrb & ",
+        "wrote.eq((self.m_axi_wstrb | (BAD).replicate(word)) & ",
+        scenes.counts,
+        "counters are",
+    ),
+    "products counted while nothing moves": Fault(
+        Datapath,
+        "Mux(act.valid & act.ready, params.macs_per_step, 0)",
+        "Mux(act.valid & (act.ready | BAD), params.macs_per_step, 0)",
+        scenes.counts,
+        "counters are",
     ),
     UPSET: Fault(
         RowBuffer,

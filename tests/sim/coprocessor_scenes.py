@@ -4,6 +4,7 @@
 from dataclasses import replace
 
 from hw.spec.coprocessor import OPS, Descriptor
+from sim.golden.coprocessor.contract import Extent
 from tests.sim.coprocessor_twin import BASE, SIZE, draw, near
 
 A, W, C = (BASE + 0x4000 * place for place in (0, 1, 2))
@@ -297,6 +298,49 @@ def shadows(twin, rng, most=12):
         twin.compare()
         twin.write("IRQ_STATUS", 15)
     twin.golden.instant = True
+
+
+def written(twin, d):
+    """Return the bursts that C takes: for each column tile a command for each row."""
+    contract = twin.contract
+    c, left, found = contract.extents(d)["c"], 0, 0
+    for width in contract.tiles(d.n):
+        size = width * contract["c_bytes"]
+        found += len(bursts(twin, Extent(c.address + left, size, d.m, c.stride)))
+        left += size
+    return found
+
+
+def counts(twin, rng, count=6):
+    """What counters tell of random jobs, whose rows begin and end inside of bus words."""
+    twin.fill(rng)
+    bus = twin.contract["data_width"] // 8
+    for _ in range(count):
+        d = draw(rng, twin.contract)
+        twin.write("PERF_CLEAR", 1)
+        before = twin.device.statistics()
+        twin.direct(d)
+        twin.rest()
+        found, due = twin.counters()
+        seen = {name: count - before[name] for name, count in twin.device.statistics().items()}
+        known = {
+            "macs": due["macs"],
+            "lookups": 0,
+            "rd_bursts": seen["read_bursts"],
+            "rd_bytes": bus * seen["read_beats"],
+            "wr_bursts": seen["write_bursts"],
+            "wr_bytes": seen["write_bytes"],
+        }
+        told = {name: found[name] for name in known}
+        assert told == known, f"counters are {told}, not {known}"
+        assert seen["write_bursts"] == written(twin, d) and seen["write_bytes"] == due["wr_bytes"]
+        # Rows of A that begin inside of a word may take one more for each chunk but the first.
+        row = twin.contract.extents(d)["a"].size
+        chunks = -(-row // (bus * twin.contract["max_burst"]))
+        assert 0 <= found["rd_bytes"] - due["rd_bytes"] <= bus * d.m * (chunks - 1)
+        parts = ("compute", "load_wait", "store_wait", "stall_backpressure")
+        assert found["cycles"] > found["busy"] > max(found[part] for part in parts)
+        assert found["busy"] >= due["compute"]
 
 
 def errors(twin, rng):
