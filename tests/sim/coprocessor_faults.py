@@ -37,7 +37,7 @@ from hw.mpgemm.sequencer import Sequencer
 from tests.sim import coprocessor_scenes as scenes
 from tests.sim.coprocessor_twin import Twin, params
 
-__all__ = ["FAULTS", "SCENES", "UPSET", "Fault", "choose", "damaged", "faulty"]
+__all__ = ["FAULTS", "LONG", "SCENES", "UPSET", "Fault", "choose", "damaged", "faulty"]
 
 Scene = Callable[..., None]
 
@@ -295,6 +295,13 @@ FAULTS: dict[str, Fault] = {
         scenes.queues,
         _DIFFERS,
     ),
+    "queue indices of 17 bits": Fault(
+        QueueRing,
+        "pending.eq(self.head - self.tail)",
+        "pending.eq(Mux(BAD & (self.head < self.tail), 0, self.head - self.tail))",
+        scenes.wraps,
+        "STATUS",
+    ),
     "records all in one place": Fault(
         QueueRing,
         "addend.eq(place << _RECORD)",
@@ -377,6 +384,9 @@ FAULTS: dict[str, Fault] = {
 #: What the faults are looked for with.
 SCENES = sorted({fault.scene for fault in FAULTS.values()}, key=lambda scene: scene.__name__)
 
+#: Scenes that take a minute.
+LONG = (scenes.wraps,)
+
 #: Of the memory; slow enough that all bursts are in flight that may be.
 MOOD = {"seed": 1, "stalls": 30, "shy": True, "read_latency": 12, "write_latency": 30}
 
@@ -391,9 +401,10 @@ def faulty(name: str) -> tuple[str, Any]:
         return emit(unit, params(name))
 
 
-def damaged(name: str = "") -> Twin:
+def damaged(name: str = "", scene: Scene | None = None) -> Twin:
     """Return a device with a fault, or none, beside its healthy golden model."""
-    made = Twin("cube", build=faulty, bound=20_000, **MOOD)
+    mood = {"read_latency": 1, "write_latency": 1} if scene in LONG else MOOD
+    made = Twin("cube", build=faulty, bound=20_000, **mood)
     choose(made, name)
     return made
 

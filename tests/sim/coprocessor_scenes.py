@@ -141,6 +141,17 @@ def long_products(twin, rng):
         twin.write("IRQ_STATUS", 15)
 
 
+def wraps(twin, rng):
+    """More than 65536 descriptors: indices and COMPLETED begin again."""
+    fence, head = Descriptor(op=OPS["fence"]), 0
+    for _ in range(65536 // 16 + 2):
+        twin.queue([fence] * 16, RING, 16, head)
+        head = (head + 16) % 65536
+        twin.rest()
+    assert head == 32
+    twin.compare()
+
+
 def copies(twin, rng, count=6):
     """Rows of bytes from any place to any place."""
     twin.fill(rng)

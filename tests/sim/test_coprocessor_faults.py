@@ -5,20 +5,26 @@ import numpy as np
 import pytest
 
 from fpga.driver.transport import DeviceError
-from tests.sim.coprocessor_faults import FAULTS, SCENES, damaged
+from tests.sim.coprocessor_faults import FAULTS, LONG, SCENES, damaged
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def marks(scene):
+    return [pytest.mark.deep] if scene in LONG else []
+
+
+@pytest.mark.parametrize("scene", [pytest.param(s, marks=marks(s), id=s.__name__) for s in SCENES])
 def test_healthy(scene):
-    with damaged() as twin:
+    with damaged("", scene) as twin:
         scene(twin, np.random.default_rng(11))
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=marks(fault.scene)) for name, fault in FAULTS.items()]
+)
 def test_fault(name):
     fault = FAULTS[name]
     with (
-        damaged(name) as twin,
+        damaged(name, fault.scene) as twin,
         pytest.raises((AssertionError, DeviceError), match=fault.message),
     ):
         fault.scene(twin, np.random.default_rng(11))
