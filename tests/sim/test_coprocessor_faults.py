@@ -8,18 +8,18 @@ from fpga.driver.transport import DeviceError
 from tests.sim.coprocessor_faults import FAULTS, LONG, SCENES, damaged
 
 
-def marks(scene):
-    return [pytest.mark.deep] if scene in LONG else []
-
-
-@pytest.mark.parametrize("scene", [pytest.param(s, marks=marks(s), id=s.__name__) for s in SCENES])
+@pytest.mark.parametrize("scene", [s for s in SCENES if s not in LONG], ids=lambda s: s.__name__)
 def test_healthy(scene):
-    with damaged("", scene) as twin:
+    with damaged() as twin:
         scene(twin, np.random.default_rng(11))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=marks(fault.scene)) for name, fault in FAULTS.items()]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.deep] if fault.scene in LONG else [])
+        for name, fault in FAULTS.items()
+    ],
 )
 def test_fault(name):
     fault = FAULTS[name]
