@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Order of work of the butterfly engine, where its elements lie, and the cycles it takes.
 
-A vector of ``size`` elements takes ``beats = max(1, size / lanes)`` beats in each of its
-``log2 size`` stages, of strides ``size / 2`` down to 1. The order of tops (even ones, then odd ones)
-and the rule ``popcount`` are those of Adaptable Butterfly (MICRO 2022); the other rules are ours.
+A vector of ``size`` elements takes ``max(1, size / lanes)`` beats in each of ``log2 size`` stages,
+of strides ``size / 2`` down to 1. The order of tops (even ones, then odd ones) and the rule
+``popcount`` are those of Adaptable Butterfly (MICRO 2022); the other rules are ours.
 """
 
 from collections.abc import Mapping
