@@ -122,8 +122,10 @@ def run_queue(twin, rng, rounds, size=4):
 def products(twin, rng, count=12, most=(14, 12, 48)):
     """Random products, all of memory compared after each."""
     twin.fill(rng)
+    several = twin.contract.engines
     for _ in range(count):
-        twin.direct(draw(rng, twin.contract, most))
+        number = int(rng.integers(len(several))) if len(several) > 1 else 0
+        twin.direct(draw(rng, several[number], most, engine=number))
         twin.rest()
         twin.compare()
         twin.write("IRQ_STATUS", 15)
