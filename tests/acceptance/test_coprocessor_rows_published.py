@@ -26,6 +26,7 @@ from sim.coprocessor import SimTransport
 from sim.golden.coprocessor.roofline import roofline
 from sim.golden.formats import decode_float
 from tests.sim import coprocessor_scenes as scenes
+from tests.sim.coprocessor_steps import RING, run_queue
 from tests.sim.coprocessor_twin import BASE, SIZE, Twin
 from tests.verilog.test_cfu import check as instruct
 
@@ -120,7 +121,7 @@ def chain(twin: Twin, rng: np.random.Generator) -> None:
         Descriptor(m=9, n=5, k=24, a=A + 2048, w=W, c=C + 1024, a_stride=24, c_stride=5),
         Descriptor(m=9, n=5, k=20, a=C + 1024, w=W + 64, c=A + 2049, a_stride=20, c_stride=5),
     ]
-    twin.queue(jobs, scenes.RING, 4, first)
+    twin.queue(jobs, RING, 4, first)
     twin.rest()
     twin.compare()
     assert twin.get("QTAIL") == first + len(jobs) and not twin.get("STATUS", "ERROR")
@@ -205,7 +206,7 @@ def _(folder: Path) -> None:
         exact(twin, rng)
         # Two contexts: DIRECT is written while one job runs, and the queue holds more.
         scenes.shadows(twin, rng, 4)
-        scenes.run_queue(twin, rng, 3)
+        run_queue(twin, rng, 3)
         found = run(twin, m=24, n=16, k=96)
         assert found["macs"] == found["compute"] * 6 == 24 * 16 * 96
         assert found["busy"] <= 24 * 16 * 96 / 6 / 0.95

@@ -8,6 +8,7 @@ from fpga.driver.accelerator import Accelerator
 from hw.spec.coprocessor import Descriptor
 from sim.coprocessor import MemoryModel, SimTransport
 from tests.sim import coprocessor_scenes as scenes
+from tests.sim.coprocessor_steps import run_queue
 from tests.sim.coprocessor_twin import BASE, ENGINES, Twin, built
 
 #: How the memory behaves: at once, late, with stalls, slowly.
@@ -64,7 +65,7 @@ def test_queue(name, size):
         with Twin(name, **mood) as twin:
             twin.fill(rng)
             twin.write("IRQ_ENABLE", 15)
-            assert scenes.run_queue(twin, rng, 8, size) > size
+            assert run_queue(twin, rng, 8, size) > size
 
 
 @pytest.mark.deep

@@ -8,8 +8,9 @@ import pytest
 
 from hw.spec.coprocessor import ERROR_CODES, OPS
 from tests.sim import coprocessor_scenes as scenes
-from tests.sim.coprocessor_faults import UPSET, choose, damaged
-from tests.sim.coprocessor_scenes import (
+from tests.sim.coprocessor_damaged import choose, damaged
+from tests.sim.coprocessor_faults import UPSET
+from tests.sim.coprocessor_steps import (
     GOOD,
     RING,
     W,

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fpga.driver.transport import DeviceError
-from tests.sim.coprocessor_faults import FAULTS, LONG, SCENES, damaged
+from tests.sim.coprocessor_damaged import damaged
+from tests.sim.coprocessor_faults import FAULTS, LONG, SCENES
 
 
 @pytest.mark.parametrize("scene", [s for s in SCENES if s not in LONG], ids=lambda s: s.__name__)
