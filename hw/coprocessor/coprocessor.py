@@ -132,9 +132,12 @@ class CoprocessorCore(wiring.Component):
         aligns = {"a": 1, "w": params.w_align, "s": params.s_align}
         kinds = datapath.kinds
         m.submodules.read = read = ReadMaster(
-            *bus, [DESCRIPTOR_BYTES, *(aligns[kind] for kind in kinds)], *limits
+            *bus,
+            [DESCRIPTOR_BYTES, *(aligns[kind] for kind in kinds)],
+            *limits,
+            max_bytes=params.max_read,
         )
-        m.submodules.write = write = WriteMaster(*bus, 2, 1, *limits)
+        m.submodules.write = write = WriteMaster(*bus, 2, 1, *limits, max_bytes=params.max_write)
         for ports, master in ((axi4_read_ports, read), (axi4_write_ports, write)):
             for name, member in ports(MEMORY, *bus).items():
                 outer, inner = getattr(self, name), getattr(master, name)

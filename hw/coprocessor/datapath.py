@@ -35,7 +35,7 @@ class Datapath(wiring.Component):
     Members
     -------
     job : ``In(job_signature(addr_bits))``
-        Taken when it is begun.
+        Taken when it is begun. Its payload stays until ``done`` or ``clear``.
     done : ``Out(1)``
         For one cycle: all bytes of C are in memory. The next job is taken only later.
     engine_error, nan : ``Out(1)``
@@ -106,7 +106,7 @@ class Datapath(wiring.Component):
         wiring.connect(m, panels.command, wiring.flipped(self.w_command))
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
-        job = Signal(self.job.payload.shape())
+        job = self.job.payload
         start, copies = Signal(), Signal()
         self._copies(m, rows, store, job, copies)
         if params.has_scale:
@@ -150,7 +150,7 @@ class Datapath(wiring.Component):
             copies.eq(busy & job.copy & ~sized),
         ]
         with m.If(taken):
-            m.d.sync += [busy.eq(1), job.eq(self.job.payload)]
+            m.d.sync += busy.eq(1)
         with m.If(start | copies):
             m.d.sync += sized.eq(1)
         with m.If(self.done):

@@ -11,7 +11,7 @@ from typing import Any
 from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.engine_text import resolved_engine
 from hw.mpgemm.array_params import ArrayParams
-from hw.spec.coprocessor import coprocessor_map
+from hw.spec.coprocessor import DESCRIPTOR_BYTES, RECORD_BYTES, coprocessor_map
 from hw.spec.registers import RegisterMap, build_id
 
 __all__ = ["DEFAULTS", "PRESETS", "PROTECTIONS", "CoprocessorParams"]
@@ -253,6 +253,18 @@ class CoprocessorParams(EngineFacts):
         steps = self.wgt_depth * self.wgt_word // (8 * self.w_slot)
         slots = -(-steps // (self.group_steps or steps))
         return max(4, _power(-(-slots * 8 * self.s_slot // self.scale_word)))
+
+    @property
+    def max_read(self) -> int:
+        """Bytes of the longest read, none longer than a burst or a word of a buffer."""
+        words = (self.act_word, self.wgt_word, self.scale_word)
+        return max(DESCRIPTOR_BYTES, self.max_burst * self.bus_bytes, max(words) // 8)
+
+    @property
+    def max_write(self) -> int:
+        """Bytes of the longest write: a row of a tile, a piece of a copy, a record."""
+        row = self.columns * self.c_bytes
+        return max(RECORD_BYTES, self.max_burst * self.bus_bytes, row)
 
     def chunk(self, word: int, depth: int) -> int:
         """Words of a read: a burst, or half of what a buffer of ``depth`` words holds."""
