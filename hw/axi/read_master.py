@@ -67,8 +67,8 @@ class ReadMaster(wiring.Component):
 
     Timing
     ------
-    A burst and a word per cycle, whoever they are for. A command is on the bus two cycles after
-    it was accepted; a word reaches its client one cycle after it came, behind a shifter two or
+    A burst and a word per cycle, whoever they are for; if ``outstanding`` is 1 a burst only when
+    the one before has ended. A command is on the bus two cycles after it was accepted; a word reaches its client one cycle after it came, behind a shifter two or
     three. No bus output depends combinationally on an input, and VALID is low during reset.
     """
 
@@ -114,7 +114,9 @@ class ReadMaster(wiring.Component):
         layout = burst(self.addr_bits, self.data_width)
         ticket = data.StructLayout({"burst": layout, "client": range(clients)})
         m.submodules.flight = flight = SyncFIFO(width=ticket.size, depth=self.outstanding)
-        m.submodules.address = address = ShiftQueue(layout["word"].width + 8, 2)
+        m.submodules.address = address = ShiftQueue(
+            layout["word"].width + 8, min(2, self.outstanding)
+        )
         splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst, self.max_bytes)
         m.submodules.split = splitter
 

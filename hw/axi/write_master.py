@@ -70,7 +70,8 @@ class WriteMaster(wiring.Component):
 
     Timing
     ------
-    A burst and a word per cycle, also from command to command. AW is up two cycles after a command
+    A burst and a word per cycle, also from command to command; every second one if ``outstanding``
+    is 1. AW is up two cycles after a command
     was accepted, W three at the earliest, ``done`` a cycle after the response. No bus output
     depends combinationally on an input, and VALID is low during reset.
     """
@@ -126,7 +127,9 @@ class WriteMaster(wiring.Component):
         answer = data.StructLayout({"word": layout["word"].shape, "last": 1, **who})
         m.submodules.fill = fill = SyncFIFO(width=filling.size, depth=self.outstanding)
         m.submodules.flight = flight = SyncFIFO(width=answer.size, depth=self.outstanding)
-        m.submodules.address = address = ShiftQueue(layout["word"].width + 8, 2)
+        m.submodules.address = address = ShiftQueue(
+            layout["word"].width + 8, min(2, self.outstanding)
+        )
         splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst, self.max_bytes)
         m.submodules.split = splitter
 
@@ -165,7 +168,9 @@ class WriteMaster(wiring.Component):
     def _fill(self, m: Module, fill: SyncFIFO, head: Any) -> None:
         """Add the way of a beat from its client to the bus."""
         size, grain = self.data_width // 8, exact_log2(self.align)
-        m.submodules.words = words = ShiftQueue(self.data_width + size + 1, 2)
+        m.submodules.words = words = ShiftQueue(
+            self.data_width + size + 1, min(2, self.outstanding)
+        )
         number = Signal(8)  # of the word in its burst
         ends, opens, closes, alone, comes = (Signal() for _ in range(5))
         m.d.comb += [

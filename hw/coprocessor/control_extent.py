@@ -9,9 +9,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hw.coprocessor.control_facts import ControlFacts
-from hw.coprocessor.descriptor import job_layout, row_bytes
+from hw.coprocessor.descriptor import row_bytes
 
 __all__ = ["Extents"]
+
+W_STRIDE_BITS = 20  #: Of the longest stride of a job.
 
 
 class Phase(enum.Enum):
@@ -38,7 +40,7 @@ class Extents(wiring.Component):
 
     Members
     -------
-    job : ``In(job_layout(addr_bits))``
+    job : ``In(facts.job_layout)``
         Looked at from ``start`` to ``done``.
     start : ``In(1)``
         Begin, for one cycle, whatever was going on.
@@ -54,12 +56,15 @@ class Extents(wiring.Component):
 
     def __init__(self, facts: ControlFacts):
         self.facts = facts
-        layout = job_layout(facts.addr_bits)
-        super().__init__({"job": In(layout), "start": In(1), "done": Out(1), "beyond": Out(1)})
+        super().__init__(
+            {"job": In(facts.job_layout), "start": In(1), "done": Out(1), "beyond": Out(1)}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
-        top = max(facts.addr_bits, 32)  # of the numbers, so that no stride is cut
+        beats = facts.s_slot * facts.s_beats
+        # Of the numbers, so that no stride is cut.
+        top = max(facts.addr_bits, W_STRIDE_BITS, bits_for(max(*facts.step_bytes, beats)))
         acc, held = Signal(top + 2), Signal(top + 1)
         a_row, c_row = row_bytes(facts, job)
         step = Array(facts.step_bytes)[job.bits] if facts.planes else facts.step_bytes[0]
@@ -74,7 +79,6 @@ class Extents(wiring.Component):
             (job.n, facts.columns, w_stride, held, job.w),
         ]
         if facts.s_slot:
-            beats = facts.s_slot * facts.s_beats
             passes.append((*groups, beats, beats, 0))
             if facts.s_rows:
                 passes.append((job.m, facts.rows, held, held, 0))

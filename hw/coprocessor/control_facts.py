@@ -3,8 +3,10 @@
 
 from dataclasses import dataclass
 
+from amaranth.lib import data, stream
 from amaranth.utils import bits_for
 
+from hw.coprocessor.job import job_signature
 from hw.coprocessor.params import CoprocessorParams
 
 __all__ = ["ControlFacts", "facts_of"]
@@ -42,6 +44,8 @@ class ControlFacts:
     zero_point: bool = False  #: Whether the flag "zero point" is accepted.
     macs_bits: int = 1  #: Width of the count of products of a cycle.
     lookups_bits: int = 1  #: Width of the count of lookups of a cycle.
+    size_bits: int = 16  #: That M and N may have.
+    copies: bool = True  #: Whether there is the op "copy".
 
     def __post_init__(self) -> None:
         for name in ("data_width", "act_slot", "c_bytes"):
@@ -50,12 +54,23 @@ class ControlFacts:
                 raise ValueError(f"{name} must be a power of two, not {value}")
         if self.data_width < 32:
             raise ValueError(f"data_width must be at least 32, not {self.data_width}")
-        bounds = {"addr_bits": (12, 64), "max_k": (1, 65535)}
+        bounds = {"addr_bits": (12, 64), "max_k": (1, 65535), "size_bits": (8, 16)}
         bounds |= dict.fromkeys(("rows", "columns", "depth", "w_slot"), (1, 1 << 16))
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f"{name} must be in {least} ... {most}, not {value}")
+
+    @property
+    def job_signature(self) -> stream.Signature:
+        """The stream of jobs."""
+        return job_signature(self.addr_bits, self.size_bits, bits_for(self.max_k))
+
+    @property
+    def job_layout(self) -> data.StructLayout:
+        """The payload of the same."""
+        layout: data.StructLayout = self.job_signature.members["payload"].shape
+        return layout
 
     @property
     def step_bytes(self) -> list[int]:
@@ -93,4 +108,6 @@ def facts_of(params: CoprocessorParams) -> ControlFacts:
         zero_point=params.has_zero_point,
         macs_bits=bits_for(params.macs_per_step),
         lookups_bits=bits_for(params.lookups_per_beat),
+        size_bits=params.size_bits,
+        copies=params.copies,
     )

@@ -12,8 +12,7 @@ from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.copier import Copier
-from hw.coprocessor.job import job_signature
-from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
+from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.row_buffer import RowBuffer
 from hw.coprocessor.store import Store
@@ -34,7 +33,7 @@ class Datapath(wiring.Component):
 
     Members
     -------
-    job : ``In(job_signature(addr_bits))``
+    job : ``In(params.job_signature)``
         Taken when it is begun. Its payload stays until ``done`` or ``clear``.
     done : ``Out(1)``
         For one cycle: all bytes of C are in memory. The next job is taken only later.
@@ -70,7 +69,7 @@ class Datapath(wiring.Component):
         self.params = params
         bits, width = params.addr_bits, params.data_width
         self.kinds = ("a", "w", "s") if params.has_scale else ("a", "w")
-        members: dict[str, Any] = {"job": In(job_signature(bits)), "clear": In(1)}
+        members: dict[str, Any] = {"job": In(params.job_signature), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
         for kind in self.kinds:
             members |= {
@@ -96,6 +95,7 @@ class Datapath(wiring.Component):
         outer, m, params = Module(), Module(), self.params
         outer.submodules.inner = ResetInserter(self.clear)(m)
         m.submodules.engine = engine = params.build_engine()
+        engine.sliced = params.slices
         m.submodules.rows = rows = RowBuffer(params)
         m.submodules.panels = panels = PanelBuffer(params, "wgt")
         m.submodules.store = store = Store(params)
@@ -108,7 +108,10 @@ class Datapath(wiring.Component):
 
         job = self.job.payload
         start, copies = Signal(), Signal()
-        self._copies(m, rows, store, job, copies)
+        if params.copies:
+            self._copies(m, rows, store, job, copies)
+        else:
+            self._alone(m, rows, store)
         if params.has_scale:
             m.submodules.scales = scales = PanelBuffer(params, "scale")
             parts.append(scales)
@@ -117,7 +120,7 @@ class Datapath(wiring.Component):
             wiring.connect(m, wiring.flipped(self.s_beat), scales.beat)
             m.d.comb += scales.address.eq(job.s)
         row_bits = job.k << exact_log2(params.act_slot)
-        last_step = wire(m, (job.k - 1)[:16] >> exact_log2(params.depth), "last_step")
+        last_step = wire(m, (job.k - 1)[: len(job.k)] >> exact_log2(params.depth), "last_step")
         m.d.comb += [
             *(part.start.eq(start) for part in parts),
             *(side.eq(value) for part in parts for side, value in
@@ -196,6 +199,14 @@ class Datapath(wiring.Component):
                 other.ready.eq(outer.ready & ~ours),
             ]
 
+    def _alone(self, m: Module, rows: RowBuffer, store: Store) -> None:
+        """Give A and C to those who compute; there is no copier."""
+        wiring.connect(m, rows.command, wiring.flipped(self.a_command))
+        wiring.connect(m, wiring.flipped(self.a_beat), rows.beat)
+        wiring.connect(m, store.command, wiring.flipped(self.c_command))
+        wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
+        m.d.comb += [store.written.eq(self.c_written), self.done.eq(store.done)]
+
     def _weights(
         self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value
     ) -> Value:
@@ -209,7 +220,7 @@ class Datapath(wiring.Component):
         else:
             planes = [shape.planes, *range(1, 16)]
             more = [-(-count // shape.planes_per_beat) - 1 for count in planes]
-        left, begun, last = Signal(4), Signal(), Signal(COUNT_BITS)
+        left, begun, last = Signal(4), Signal(), Signal(self.params.count_bits)
         m.d.comb += panels.last_slot.eq(last)
         m.d.sync += begun.eq(taken)
         with m.If(taken):
@@ -247,12 +258,18 @@ class Datapath(wiring.Component):
 
     def _engine_jobs(self, m: Module, engine: Any, job: Any, start: Value) -> None:
         """Give the engine a job for each column tile."""
-        columns, left = self.params.columns, Signal(16)
+        columns, left = self.params.columns, Signal(self.params.size_bits)
         closes = wire(m, left <= columns, "closes_n")
-        width = Mux(closes, left, columns)[:16]
+
+        def wide(size: Value) -> Value:
+            return Cat(size, Const(0, 16 - len(size)))
+
+        width = Mux(closes, left, columns)[: len(left)]
         m.d.comb += [
             engine.s_axis_job.valid.eq(left.any()),
-            engine.s_axis_job.payload.tdata.eq(Cat(job.m, width, job.k, job.bits)),
+            engine.s_axis_job.payload.tdata.eq(
+                Cat(wide(job.m), wide(width), wide(job.k), job.bits)
+            ),
         ]
         with m.If(left.any() & engine.s_axis_job.ready):
             m.d.sync += left.eq(Mux(closes, 0, left - columns))

@@ -4,12 +4,11 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.coprocessor.control_facts import ControlFacts
-from hw.coprocessor.job import job_signature
 from hw.spec.coprocessor import (
     ACTIVATIONS,
     DESCRIPTOR,
@@ -20,15 +19,9 @@ from hw.spec.coprocessor import (
     OPS,
 )
 
-__all__ = ["DescriptorReader", "job_layout", "row_bytes"]
+__all__ = ["DescriptorReader", "row_bytes"]
 
 _ADDRESSES = ("a", "w", "c", "s")
-
-
-def job_layout(addr_bits: int) -> data.StructLayout:
-    """Return the payload of :func:`~hw.coprocessor.job.job_signature`."""
-    layout: data.StructLayout = job_signature(addr_bits).members["payload"].shape
-    return layout
 
 
 def row_bytes(facts: ControlFacts, job: Any) -> tuple[Value, Value]:
@@ -53,7 +46,7 @@ class DescriptorReader(wiring.Component):
     -------
     valid, index, word : ``In(1)``, ``In(4)``, ``In(32)``
         A word, and which. Word 0 begins a new descriptor.
-    job : ``Out(job_layout(addr_bits))``
+    job : ``Out(facts.job_layout)``
         The job; it stays until the next descriptor.
     fence, irq, last, tag : ``Out(1)``, ``Out(1)``, ``Out(1)``, ``Out(16)``
         What else it says.
@@ -73,7 +66,7 @@ class DescriptorReader(wiring.Component):
                 "valid": In(1),
                 "index": In(4),
                 "word": In(32),
-                "job": Out(job_layout(facts.addr_bits)),
+                "job": Out(facts.job_layout),
                 "fence": Out(1),
                 "irq": Out(1),
                 "last": Out(1),
@@ -111,11 +104,11 @@ class DescriptorReader(wiring.Component):
                         | (field("version") != DESCRIPTOR_VERSION)
                     ),
                     wrong["unsupported"].eq(
-                        ~Cat(op == code for code in OPS.values()).any()
+                        ~Cat(op == OPS[name] for name in self._ops()).any()
                         | (flags & ~self._accepted() & 0xFF).any()
                     ),
                     self.fence.eq(op == OPS["fence"]),
-                    job.copy.eq(op == OPS["copy"]),
+                    job.copy.eq((op == OPS["copy"]) & facts.copies),
                     gemv.eq(op == OPS["gemv"]),
                     self.irq.eq(flags[FLAGS["irq"]]),
                     self.last.eq(flags[FLAGS["last"]]),
@@ -142,7 +135,8 @@ class DescriptorReader(wiring.Component):
             with m.Case(2):
                 m.d.sync += [job.m.eq(field("m")), job.n.eq(field("n"))]
                 zero = (field("m") == 0) | (field("n") == 0)
-                blame("size", ~self.fence & (zero | gemv & (field("m") != 1)))
+                large = (field("m") | field("n"))[facts.size_bits :].any()
+                blame("size", ~self.fence & (zero | large | gemv & (field("m") != 1)))
             with m.Case(3):
                 m.d.sync += job.k.eq(field("k"))
                 long = field("k") > Mux(job.copy, 1, facts.max_k)
@@ -183,6 +177,10 @@ class DescriptorReader(wiring.Component):
             with m.If(wrong[name]):
                 m.d.comb += self.error.eq(ERROR_CODES[name])
         return m
+
+    def _ops(self) -> list[str]:
+        """Return the ops that are there."""
+        return [name for name in OPS if name != "copy" or self.facts.copies]
 
     def _accepted(self) -> int:
         """Return the flags that are accepted."""

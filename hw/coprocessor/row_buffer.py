@@ -30,8 +30,8 @@ class RowBuffer(wiring.Component):
     -------
     start : ``In(1)``
         A job begins. What follows stays until all of it has left.
-    m, n : ``In(16)``
-    last_step : ``In(16)``
+    m, n : ``In(params.size_bits)``
+    last_step : ``In(params.k_bits)``
         Steps of a tile, less one.
     row_bytes : ``In``
         Bytes of a row of A.
@@ -58,13 +58,13 @@ class RowBuffer(wiring.Component):
         self.params = params
         self.word_bytes = params.act_word // 8
         self.chunk = params.chunk(params.act_word, params.act_depth)
-        self.byte_bits = 16 + max(0, exact_log2(params.act_slot) - 3)
+        self.byte_bits = params.k_bits + max(0, exact_log2(params.act_slot) - 3)
         super().__init__(
             {
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
-                "last_step": In(16),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
+                "last_step": In(params.k_bits),
                 "row_bytes": In(self.byte_bits),
                 "address": In(params.addr_bits),
                 "stride": In(16),
@@ -87,7 +87,8 @@ class RowBuffer(wiring.Component):
             item=shape.depth * params.act_slot,
             depth=params.act_depth,
             tile=(shape.rows, shape.columns),
-            count_bits=16,
+            count_bits=params.k_bits,
+            size_bits=params.size_bits,
             replay="columns",
             protected=params.protected,
         )
@@ -125,7 +126,8 @@ class RowBuffer(wiring.Component):
         rows, columns = ring.tile
         chunk_bytes = self.chunk * self.word_bytes
         fetches, first = Signal(), Signal()  # there is something left; it is the tile's first chunk
-        left, left_m, left_n = Signal(self.byte_bits), Signal(16), Signal(16)
+        left = Signal(self.byte_bits)
+        left_m, left_n = (Signal(self.params.size_bits, name=f"left_{name}") for name in "mn")
         row = Signal(range(rows))
         here, chunk, tile = (
             Signal(self.params.addr_bits, name=n) for n in ("here", "chunk", "tile")
@@ -186,7 +188,7 @@ class RowBuffer(wiring.Component):
         """Say which row a beat is of, walking as the commands did."""
         rows, _ = ring.tile
         words = self.last_step[exact_log2(ring.word // ring.item) :]
-        left, left_m = Signal(len(words)), Signal(16)
+        left, left_m = Signal(len(words)), Signal(self.params.size_bits)
         row = Signal(range(rows))
         closes_m = wire(m, left_m <= rows, "place_closes_m")
         ends = wire(m, row == Mux(closes_m, (left_m - 1)[: len(row)], rows - 1), "place_ends")

@@ -18,6 +18,7 @@ from hw.spec.coprocessor import (
     DESCRIPTOR_WORDS,
     DIRECT_INDEX,
     ERROR_CODES,
+    FEATURES,
     FLAGS,
     IRQS,
     MAX_QUEUE,
@@ -81,10 +82,12 @@ def registers_of(manifest: Mapping[str, Any]) -> RegisterMap:
         "CAP1": ("rows", "columns", "depth", "group"),
         "CAP2": ("buffer_kib", "acc_kib"),
         "CAP3": ("log2_bytes", "max_burst", "outstanding", "addr_bits"),
+        "CAP4": ("size_bits",),
     }
     values = {field: found[f"{r}.{field.upper()}"] for r, all_ in names.items() for field in all_}
     values["max_burst"] += 1
-    return coprocessor_map(**values, build=found["BUILD.HASH"])
+    features = sum(found[f"CAP4.{name.upper()}"] << bit for name, bit in FEATURES.items())
+    return coprocessor_map(**values, features=features, build=found["BUILD.HASH"])
 
 
 class GoldenAccelerator:
@@ -195,14 +198,18 @@ class GoldenAccelerator:
     # Registers.
 
     def _control(self, name: str) -> int:
-        return self.map["CTRL"].get(self._kept["CTRL"], name)
+        """Return a mode; one that the device lacks is never on."""
+        register = self.map["CTRL"]
+        there = any(f.name == name for f in register.fields)
+        return register.get(self._kept["CTRL"], name) if there else 0
 
     def _stop_queue(self) -> None:
-        self._kept["CTRL"] &= ~self.map["CTRL"].field("QUEUE_EN").mask
+        if "QHEAD" in self.map:
+            self._kept["CTRL"] &= ~self.map["CTRL"].field("QUEUE_EN").mask
 
     @property
     def _pending(self) -> int:
-        return (self._kept["QHEAD"] - self._tail) % 65536
+        return (self._kept.get("QHEAD", 0) - self._tail) % 65536
 
     def _value(self, register: Register) -> int:
         name = register.name
@@ -233,7 +240,7 @@ class GoldenAccelerator:
             DONE=bool(self._irq & _IRQ["DONE"]),
             ERROR=bool(self._irq & _IRQ["ERROR"]),
             QUEUE_EMPTY=pending == 0,
-            QUEUE_FULL=0 < pending >= self._kept["QSIZE"],
+            QUEUE_FULL=0 < pending >= self._kept.get("QSIZE", 0),
             NAN=self._nan,
             PENDING=min(pending, 255),
             COMPLETED=self._completed,
@@ -272,7 +279,7 @@ class GoldenAccelerator:
                 self._report(ERROR_CODES["overflow"], 0, direct)
             else:
                 self._begin(direct)
-        if asked["QUEUE_EN"] and not self.map["CTRL"].get(before, "QUEUE_EN"):
+        if asked.get("QUEUE_EN") and not self.map["CTRL"].get(before, "QUEUE_EN"):
             size, low = self._kept["QSIZE"], self._kept["QBASE_LO"]
             if low % DESCRIPTOR_BYTES or not 0 < size <= MAX_QUEUE or size & (size - 1):
                 self._report(ERROR_CODES["size"], 0, _Running(True, (), 0, self._tail, 0))

@@ -161,7 +161,8 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in OPS.values():
+        copies = self.fields["features"]["copy"]
+        if d.op not in OPS.values() or (d.op == OPS["copy"] and not copies):
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -189,6 +190,8 @@ class Contract:
 
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
+            return True
+        if (d.m | d.n) >> self["size_bits"]:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
