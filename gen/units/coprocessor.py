@@ -15,7 +15,7 @@ HELP = {
     "perf": "performance counters",
     "queue": "a ring of descriptors in memory, and completion records",
     "copies": 'the op "copy"',
-    "timeout": "notice that the memory bus stands still",
+    "watchdog": "the register TIMEOUT: notice that the memory bus stands still",
     "slices": "register slices between engine and buffers, for speed",
     "size_bits": "bits of M and N, from 8 to 16",
     "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "

@@ -68,7 +68,8 @@ class ReadMaster(wiring.Component):
     Timing
     ------
     A burst and a word per cycle, whoever they are for; if ``outstanding`` is 1 a burst only when
-    the one before has ended. A command is on the bus two cycles after it was accepted; a word reaches its client one cycle after it came, behind a shifter two or
+    the one before has ended. A command is on the bus two cycles after it was accepted; a word
+    reaches its client one cycle after it came, behind a shifter two or
     three. No bus output depends combinationally on an input, and VALID is low during reset.
     """
 

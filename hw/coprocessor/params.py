@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "perf": True,
         "queue": True,
         "copies": True,
-        "timeout": True,
+        "watchdog": True,
         "slices": True,
         "size_bits": 16,
         "protect": "none",
@@ -56,7 +56,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "perf": False,
             "queue": False,
             "copies": False,
-            "timeout": False,
+            "watchdog": False,
             "slices": False,
             "size_bits": 10,
         },
@@ -113,7 +113,7 @@ class CoprocessorParams(EngineFacts):
     perf: bool = _UNSET  #: Whether there are counters.
     queue: bool = _UNSET  #: Whether descriptors can come from a ring in memory.
     copies: bool = _UNSET  #: Whether there is the op "copy".
-    timeout: bool = _UNSET  #: Whether a bus that stands still is noticed.
+    watchdog: bool = _UNSET  #: Whether a bus that stands still is noticed.
     slices: bool = _UNSET  #: Whether register slices part engine and buffers.
     size_bits: int = _UNSET  #: Bits of M and N.
     protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
@@ -134,7 +134,7 @@ class CoprocessorParams(EngineFacts):
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
         if self.max_burst & (self.max_burst - 1):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
-        for name in ("perf", "queue", "copies", "timeout", "slices"):
+        for name in ("perf", "queue", "copies", "watchdog", "slices"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.protect not in PROTECTIONS:
@@ -263,7 +263,7 @@ class CoprocessorParams(EngineFacts):
         return {
             "queue": self.queue,
             "copy": self.copies,
-            "timeout": self.timeout,
+            "timeout": self.watchdog,
             "counters": self.perf,
             "protection": self.protected,
         }

@@ -41,6 +41,7 @@ __all__ = [
     "coprocessor_map",
     "features_of",
     "format_number",
+    "usual_memory",
 ]
 
 MAGIC = int.from_bytes(b"MPGE", "little")
@@ -287,6 +288,12 @@ def format_number(form: Format) -> int:
 def features_of(word: int) -> dict[str, bool]:
     """Return which of :data:`FEATURES` a word says are there."""
     return {name: bool(word >> bit & 1) for name, bit in FEATURES.items()}
+
+
+def usual_memory(addr_bits: int) -> tuple[int, int]:
+    """Return base and size of the memory behind a device that is not there, if nobody says."""
+    base = min(0x1000_0000, 1 << addr_bits - 1)
+    return base, min(1 << 24, base)
 
 
 def _value(name: str, offset: int, access: str, doc: str, bits: int = 32, **more: bool) -> Register:

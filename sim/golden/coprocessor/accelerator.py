@@ -28,6 +28,7 @@ from hw.spec.coprocessor import (
     Descriptor,
     Record,
     coprocessor_map,
+    usual_memory,
 )
 from hw.spec.registers import Register, RegisterMap
 from sim.golden.coprocessor.contract import Contract, Extent
@@ -91,20 +92,26 @@ def registers_of(manifest: Mapping[str, Any]) -> RegisterMap:
 
 
 class GoldenAccelerator:
-    """The device that a manifest describes, with ``size`` bytes of memory from ``base`` on."""
+    """The device that a manifest describes, with ``size`` bytes of memory from ``base`` on.
+
+    Without them they are those of :func:`hw.spec.coprocessor.usual_memory`.
+    """
 
     def __init__(
         self,
         manifest: Mapping[str, Any],
         *,
-        base: int = 0x1000_0000,
-        size: int = 1 << 24,
+        base: int | None = None,
+        size: int | None = None,
         instant: bool = True,
     ) -> None:
         self.contract = Contract.of(manifest)
         self.map = registers_of(manifest)
-        self.base, self.instant = base, instant
-        self.memory: NDArray[np.uint8] = np.zeros(size, dtype=np.uint8)
+        usual = usual_memory(self.contract["addr_bits"])
+        self.base, self.instant = usual[0] if base is None else base, instant
+        self.memory: NDArray[np.uint8] = np.zeros(
+            usual[1] if size is None else size, dtype=np.uint8
+        )
         self._ranges: list[_Range] = []
         self._running: _Running | None = None
         self._restart()

@@ -704,7 +704,7 @@ def test_guarded_registers_and_access_rules():
         for address in (
             0x001,
             0x022,
-            0x05C,
+            0x068,
             0x07C,
             0x0C0,
             0x0FC,
