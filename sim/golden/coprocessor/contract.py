@@ -97,6 +97,11 @@ class Contract:
 
     # Sizes.
 
+    @property
+    def most(self) -> int:
+        """Most rows or columns of C."""
+        return (1 << self["size_bits"]) - 1
+
     def tiles(self, n: int) -> list[int]:
         """Return the columns of each column tile."""
         step = self["columns"]
@@ -191,7 +196,7 @@ class Contract:
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
             return True
-        if (d.m | d.n) >> self["size_bits"]:
+        if max(d.m, d.n) > self.most:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
