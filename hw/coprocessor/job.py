@@ -7,8 +7,10 @@ from amaranth.lib import data, stream
 __all__ = ["job_signature"]
 
 
-def job_signature(addr_bits: int, size_bits: int = 16, k_bits: int = 16) -> stream.Signature:
-    """Return the stream of jobs: sizes, addresses, strides in bytes, and the activation.
+def job_signature(
+    addr_bits: int, engines: int = 1, size_bits: int = 16, k_bits: int = 16
+) -> stream.Signature:
+    """Return the stream of jobs: sizes, addresses, strides in bytes, the activation, the engine.
 
     ``size_bits`` are those of M and N.
     """
@@ -30,6 +32,7 @@ def job_signature(addr_bits: int, size_bits: int = 16, k_bits: int = 16) -> stre
                 "high": signed(8),
                 "low": signed(8),
                 "copy": 1,
+                "engine": range(engines),
             }
         )
     )

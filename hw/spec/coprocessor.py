@@ -5,7 +5,7 @@
 them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from hw.spec.registers import Field, Register, RegisterMap
 __all__ = [
     "ACTIVATIONS",
     "ATTR_RESET",
+    "C_KINDS",
     "DESCRIPTOR",
     "DESCRIPTOR_BYTES",
     "DESCRIPTOR_MAGIC",
@@ -30,6 +31,7 @@ __all__ = [
     "IRQS",
     "LAYOUTS",
     "MAGIC",
+    "MAX_ENGINES",
     "MAX_QUEUE",
     "OPS",
     "PERF",
@@ -37,6 +39,7 @@ __all__ = [
     "VERSION",
     "Descriptor",
     "DescriptorField",
+    "EngineNumbers",
     "Record",
     "coprocessor_map",
     "features_of",
@@ -52,6 +55,7 @@ DESCRIPTOR_BYTES = 64
 DESCRIPTOR_MAGIC, DESCRIPTOR_VERSION = 0xD5, 1
 RECORD_BYTES = 16
 MAX_QUEUE = 32768  #: Most entries of the ring.
+MAX_ENGINES = 16  #: Engines side by side, which a descriptor chooses from.
 DIRECT_INDEX = 0xFFFF  #: What ERR_DESC gives as the index of a descriptor that came by START.
 ATTR_RESET = 0x023  #: Normal, non-cacheable, bufferable; unprivileged, non-secure.
 
@@ -65,7 +69,7 @@ FLAGS = {"irq": 0, "accumulate": 1, "transposed": 2, "last": 3, "bias": 4, "zero
 
 ACTIVATIONS = {"none": 0, "relu": 1, "clamp": 3}
 
-#: Bits of CAP4.FEATURES: what a device may lack. Registers of what it lacks are not there.
+#: Bits of CAP4 from bit 8 on: what a device may lack. Registers of what it lacks are not there.
 FEATURES = {"queue": 0, "copy": 1, "timeout": 2, "counters": 3, "protection": 4}
 
 #: How the weights lie; 0 fits every engine.
@@ -172,7 +176,7 @@ DESCRIPTOR = (
     DescriptorField("w_fmt", 1, 4, 4, "number of the weights' format, or planes, or 0"),
     DescriptorField("c_fmt", 1, 8, 4, "0"),
     DescriptorField("w_layout", 1, 12, 4, "layout of the weights, or 0"),
-    DescriptorField("engine", 1, 16, 4, "0"),
+    DescriptorField("engine", 1, 16, 4, "number of the engine"),
     DescriptorField("activation", 1, 20, 4, "0 none, 1 relu, 3 clamp"),
     DescriptorField("round_mode", 1, 24, 4, "0"),
     DescriptorField("scale_mode", 1, 28, 4, "0"),
@@ -280,6 +284,22 @@ class Record:
         return cls(head & 0xFFFF, head >> 16, error, high << 32 | low)
 
 
+#: Kinds of results, as ENGINEi.C_KIND tells them.
+C_KINDS = {"signed": 0, "unsigned": 1, "binary32": 2}
+
+
+@dataclass(frozen=True)
+class EngineNumbers:
+    """What a register tells of one of the engines; ``c_kind`` is one of :data:`C_KINDS`."""
+
+    a_fmt: int
+    w_fmt: int
+    layout: int
+    c_kind: int
+    depth: int
+    acc_bits: int
+
+
 def format_number(form: Format) -> int:
     """Return the number by which a descriptor calls a format."""
     return FORMAT_NUMBERS.get(form.name, FORMAT_NUMBERS["other"])
@@ -375,6 +395,25 @@ def _there(name: str, features: Mapping[str, bool]) -> bool:
     return name != "TIMEOUT" or features["timeout"]
 
 
+_NUMBERS = (
+    ("A_FMT", 0, 4, "number of the activations' format"),
+    ("W_FMT", 4, 4, "number of the weights' format, 0 for bit planes"),
+    ("LAYOUT", 8, 4, "layout of the weights"),
+    ("C_KIND", 12, 4, "results: 0 signed, 1 unsigned, 2 binary32"),
+    ("DEPTH", 16, 8, "products of a step for each sum"),
+    ("ACC_BITS", 24, 8, "bits of a sum"),
+)
+
+
+def _engine(number: int, told: EngineNumbers) -> Register:
+    """Return the constant that tells of an engine."""
+    fields = (Field(f, at, bits, doc, getattr(told, f.lower())) for f, at, bits, doc in _NUMBERS)
+    offset = 0x0C0 + 4 * number
+    return Register(
+        f"ENGINE{number}", offset, "RO", f"engine {number}", tuple(fields), constant=True
+    )
+
+
 def coprocessor_map(
     *,
     engines: int,
@@ -392,13 +431,15 @@ def coprocessor_map(
     outstanding: int,
     addr_bits: int,
     build: int,
+    numbers: Sequence[EngineNumbers],
     features: int = 0b01111,
     size_bits: int = 16,
 ) -> RegisterMap:
     """Return the registers; the arguments are the values of CAP0 to CAP4 and BUILD.
 
     ``engines`` has a bit for each of :data:`ENGINES`, ``features`` of :data:`FEATURES`;
-    ``max_burst`` is in beats. Raises ``ValueError`` if a value does not fit its field.
+    ``max_burst`` is in beats, ``numbers`` are those of each engine. Raises ``ValueError`` if a
+    value does not fit its field.
     """
     found = features_of(features)
     every = _registers(locals(), found)
@@ -494,13 +535,16 @@ def _registers(cap: Mapping[str, Any], features: Mapping[str, bool]) -> tuple[Re
             "CAP4",
             0x05C,
             "RO",
-            "what is there, and the largest matrices",
+            "engines side by side, what is there, the largest matrices",
             (
+                Field("ENGINE_COUNT", 0, 8, "how many engines there are", len(cap["numbers"])),
                 *(
-                    Field(name.upper(), bit, 1, f"{name}: 1 if there", cap["features"] >> bit & 1)
+                    Field(
+                        name.upper(), 8 + bit, 1, f"{name}: 1 if there", cap["features"] >> bit & 1
+                    )
                     for name, bit in FEATURES.items()
                 ),
-                Field("SIZE_BITS", 8, 8, "M and N have at most so many bits", cap["size_bits"]),
+                Field("SIZE_BITS", 16, 8, "M and N have at most so many bits", cap["size_bits"]),
             ),
             constant=True,
         ),
@@ -510,6 +554,7 @@ def _registers(cap: Mapping[str, Any], features: Mapping[str, bool]) -> tuple[Re
             _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
             for i in range(DESCRIPTOR_WORDS)
         ),
+        *(_engine(i, told) for i, told in enumerate(cap["numbers"])),
         *(
             _value(f"PERF{i}_{half}", 0x100 + 8 * i + 4 * high, "RO", f"{doc}, {half}")
             for i, doc in enumerate(PERF.values())
