@@ -7,7 +7,7 @@ A record is a JSON object, the same for all targets:
 ``schema``     version of this layout
 ``unit``       unit and its ``parameters`` as given to the generator; ``null`` for foreign Verilog
 ``module``     name of the top module, and ``sha256`` of the Verilog text
-``target``     ``xcup``, ``ecp5``, ``ice40``, ``gowin`` or ``gates``, and the ``device`` placed and routed for
+``target``     one of :data:`TARGETS`, and the ``device`` placed and routed for
 ``options``    what was asked for: ``dsp``, ``seeds``, ``liberty`` (name and sha256 of each file)
 ``counts``     cells by resource (FPGA) or by name (gates)
 ``fmax``       ``median``, ``all`` frequencies and their ``seeds``, ``unit``; or ``null``

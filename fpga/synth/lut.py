@@ -105,7 +105,7 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "ice40": Family(
-        synth="synth_ice40 -top {top} {dsp}",
+        synth="synth_ice40 -spram -top {top} {dsp}",
         with_dsp="-dsp",
         without_dsp="",
         cells={
@@ -129,7 +129,7 @@ FAMILIES: dict[str, Family] = {
         times_dsp=False,
     ),
     "gowin": Family(
-        synth="synth_gowin -family gw2a -noiopads -nofinalize -top {top} {dsp}",
+        synth="synth_gowin -family gw2a -noiopads -top {top} {dsp}",
         with_dsp="",
         without_dsp="-nodsp",
         cells={

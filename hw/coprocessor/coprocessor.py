@@ -17,6 +17,7 @@ from hw.coprocessor.control_facts import facts_of
 from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.params import CoprocessorParams
+from hw.coprocessor.sizes import expected
 from hw.spec.coprocessor import DESCRIPTOR_BYTES
 from hw.spec.registers import WINDOW
 
@@ -62,6 +63,7 @@ def contract_of(params: CoprocessorParams) -> dict[str, Any]:
         "data_width": params.data_width,
         "addr_bits": params.addr_bits,
         "size_bits": params.size_bits,
+        "expected": expected(params),
         "features": params.features,
         "max_burst": params.max_burst,
         "outstanding": params.outstanding,
