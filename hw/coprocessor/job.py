@@ -28,6 +28,7 @@ def job_signature(addr_bits: int, engines: int = 1) -> stream.Signature:
                 "low": signed(8),
                 "copy": 1,
                 "engine": range(engines),
+                "gemv": 1,
             }
         )
     )
