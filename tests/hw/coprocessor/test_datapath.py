@@ -90,7 +90,8 @@ class Case:
             t = rng.integers(0x70, 0x80, (groups, m)) if p.act_scale else None
         if params.requant is None:
             return a, w, (s, z, t)
-        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(8, 14, n)}
+        least = 2 if p.result.unsigned else 8  # so that some reach the top
+        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(least, 14, n)}
         return a, w, (s, z, t, numbers)
 
     def _put(self, address: int, data: bytes) -> None:
@@ -257,7 +258,7 @@ SEVERAL = "; ".join(
         "--scale e8m0",
         "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 4 "
         "--scale e8m0 --act-scale e8m0",
-        "array --dataflow os --rows 2 --columns 2 --format int2 --act int2 --requant rhu "
+        "array --dataflow os --rows 2 --columns 2 --format int2 --act int8 --requant rhu "
         "--mult-bits 9 --requant-out uint8",
     )
 )
