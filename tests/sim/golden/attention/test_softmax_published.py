@@ -99,7 +99,9 @@ def test_what_ita_loses_of_long_rows():
     assert sums[1024] == pytest.approx(0.2, abs=0.08)
     for n in (64, 128):
         rows = [rng.integers(-128, 128, n) for _ in range(30)]
-        changed = [row("ita", q, shift=5)["p"] != row("ita", q, shift=5, lanes=64)["p"] for q in rows]
+        changed = [
+            row("ita", q, shift=5)["p"] != row("ita", q, shift=5, lanes=64)["p"] for q in rows
+        ]
         assert 0.02 < np.mean(changed) < 0.1
 
 
