@@ -63,8 +63,8 @@ def token_answers(
     end = length + int(again[0]) if len(again) else count
     whole = (end - length) // length
     tokens = codes[length : length + whole * length].reshape(whole, length * codes.shape[1])
-    of_channels = (part[:length].ravel() for part in (q, spread, least))
-    answers = wrapped(scores(*of_channels, tokens, bits))
+    query, ranges, offsets = (part[:length].ravel() for part in (q, spread, least))
+    answers = wrapped(scores(query, ranges, offsets, tokens, bits))
     complete = end == count and whole * length == end - length and whole > 0
     for number, y in enumerate(answers.tolist()):
         yield y, int(complete and number == whole - 1), 0
