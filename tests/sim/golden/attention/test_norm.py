@@ -192,6 +192,10 @@ def test_row_too_long_is_one_beat_and_the_next_is_whole(kind):
 def test_stimulus_fits_the_ports(kind, affine):
     parameters = BASE | {"kind": kind, "affine": affine}
     parameters["shortcut"] = affine and kind in ("ln", "rms")
+    if kind not in ("ln", "rms"):
+        parameters |= {"frac": None, "out_bits": None}
+    elif not affine:
+        parameters["out_bits"] = None
     found = run(parameters, vectors(parameters, np.random.default_rng(7), 600))
     bits = widths(parameters)
     assert np.abs(found["y"]).max() <= 1 << bits - 1
