@@ -74,26 +74,34 @@ def test_bits_per_element_of_the_sheet():
         assert (32 * len(words) + 16 + 16) / 32 == due
 
 
-def test_keys_need_a_group_per_channel_and_values_hardly_care():
-    rng = np.random.default_rng(1)
-    keys = rng.normal(size=(256, 64))
-    keys[:, [3, 17, 40]] *= 12
-    x = np.round(keys * 80).astype(np.int64)
+def attention(q, k, v):
+    """The float reference."""
+    scores = q @ k.T / np.sqrt(q.shape[1])
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True) @ v
 
-    def error(groups, bits):
-        codes, least, spread = kv_codes.kivi_codes(groups, bits)
-        found = kv_codes.kivi_values(codes, least[..., None], spread[..., None], bits)
-        return np.linalg.norm(found - groups)
 
-    channels = x.T.reshape(64, 8, 32)
-    tokens = x.reshape(256, 2, 32)
-    # Of the small channels, which decide the score as much as the large ones:
-    for bits in (2, 4):
-        small = [k for k in range(64) if k not in (3, 17, 40)]
-        codes, least, spread = kv_codes.kivi_codes(tokens, bits)
-        found = kv_codes.kivi_values(codes, least[..., None], spread[..., None], bits)
-        per_token = np.linalg.norm((found.reshape(x.shape) - x)[:, small])
-        assert error(channels[small], bits) < per_token / 3
+@pytest.mark.parametrize(("bits", "keys", "values"), [(2, 0.44, 0.40), (4, 0.086, 0.08)])
+def test_attention_with_outlier_channels_errs_as_the_sheet_says(bits, keys, values):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(512, 64)) for _ in range(3))
+    k[:, [3, 17, 40, 61]] *= 8
+
+    def restored(x):
+        codes, least, spread = kv_codes.kivi_codes(x, bits)
+        return kv_codes.kivi_values(codes, least[..., None], spread[..., None], bits) / 256
+
+    def error(k, v):
+        return np.linalg.norm(attention(q, k, v) - exact) / np.linalg.norm(exact)
+
+    exact = attention(q, k, v)
+    whole_k, whole_v = (np.round(part * 256).astype(np.int64) for part in (k, v))
+    per_channel = restored(whole_k.T.reshape(64, 16, 32)).reshape(64, 512).T
+    per_token = restored(whole_k.reshape(512, 2, 32)).reshape(512, 64)
+    kept_v = restored(whole_v.reshape(512, 2, 32)).reshape(512, 64)
+    assert error(per_channel, v) == pytest.approx(keys, rel=0.3)
+    assert error(per_token, v) > 2 * error(per_channel, v)
+    assert error(k, kept_v) == pytest.approx(values, rel=0.05)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
