@@ -101,7 +101,7 @@ def test_attention_with_outlier_channels_errs_as_the_sheet_says(bits, keys, valu
     kept_v = restored(whole_v.reshape(512, 2, 32)).reshape(512, 64)
     assert 0.7 * keys < error(per_channel, v) < 1.5 * keys  # its outliers are not known
     assert error(per_token, v) > 2 * error(per_channel, v)
-    assert error(k, kept_v) == pytest.approx(values, rel=0.05)
+    assert error(k, kept_v) == pytest.approx(values, rel=0.1)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
