@@ -55,7 +55,7 @@ ENGINES = {
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --max-k 100",
             f"{_MPGEMM} bit-plane --act int6 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 2 "
             "--max-k 64",
-            f"{_ARRAY} broadcast --rows 2 --columns 2 --format e2m1 --act fp16 --max-k 90",
+            f"{_ARRAY} broadcast --rows 2 --columns 2 --act int16 --acc-bits 40 --max-k 90",
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 6 --scale e8m0 --max-k 80",
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 8 --scale ue4m3 "
             "--act-scale e8m0 --max-k 64",
