@@ -49,6 +49,11 @@ ENGINES = {
         f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --group 8 --scale ue4m3 --act-scale e8m0 "
         "--max-k 64", 64, 1, 1, 4, 4, False,
     ),
+    "os-ws": (f"{_ARRAY} os-ws --rows 4 --columns 2 --lanes 2 --max-k 200", 64, 1, 1, 4, 4, True),
+    "ws": (
+        f"{_ARRAY} ws --depth 1 --load tile --rows 2 --columns 2 --lanes 4 --max-k 200",
+        64, 1, 1, 4, 4, True,
+    ),
     # Steps of 1 to 4 products of 4 to 16 bits, planes, scales of rows, and groups of 3 steps.
     "several": (
         "; ".join((
