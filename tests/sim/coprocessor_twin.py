@@ -49,6 +49,11 @@ ENGINES = {
         f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --group 8 --scale ue4m3 --act-scale e8m0 "
         "--max-k 64", 64, 1, 1, 4, 4, False,
     ),
+    "os-ws": (f"{_ARRAY} os-ws --rows 4 --columns 2 --lanes 2 --max-k 200", 64, 1, 1, 4, 4, True),
+    "ws": (
+        f"{_ARRAY} ws --depth 1 --load tile --rows 2 --columns 2 --lanes 4 --max-k 200",
+        64, 1, 1, 4, 4, True,
+    ),
     # Steps of 1 to 4 products of 4 to 16 bits, planes, scales of rows, and groups of 3 steps.
     "several": (
         "; ".join((
@@ -64,9 +69,14 @@ ENGINES = {
     ),
 }  # fmt: skip
 
+#: A preset that lacks what can be left out; the same with one thing more.
+LEAN = {"tiny": {"preset": "tiny"}, "queued": {"preset": "tiny", "queue": True}}
+
 
 def params(name):
-    """Return the parameters of the co-processor with one of the engines."""
+    """Return the parameters of the co-processor with one of the engines, or of a preset."""
+    if name in LEAN:
+        return discover()["coprocessor"].params(**LEAN[name])
     engine, width, act, wgt, burst, outstanding, perf = ENGINES[name]
     return discover()["coprocessor"].params(
         engine=engine,
@@ -81,7 +91,7 @@ def params(name):
 
 @cache
 def built(name):
-    """Return Verilog and manifest of one of the engines behind the co-processor."""
+    """Return Verilog and manifest of one of the engines behind the co-processor, or of a preset."""
     return emit(discover()["coprocessor"], params(name))
 
 

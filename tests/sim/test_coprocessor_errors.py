@@ -132,10 +132,9 @@ def test_start_while_busy(twin):
     scenes.busy(twin, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.deep)])
-def test_abort_at_every_moment(twin, step):
+def test_abort_at_every_moment(twin):
     """Error 12, until all of C is written; then the product is done."""
-    scenes.aborts(twin, np.random.default_rng(1), step)
+    scenes.aborts(twin, np.random.default_rng(1))
 
 
 def test_interrupt_races(twin):
