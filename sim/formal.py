@@ -332,7 +332,8 @@ def _reach(
     for number in range(len(wanted)):
         text = re.sub(r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, 1, re.S)
     (folder / "reach.sv").write_text(text, encoding="utf-8")
-    (folder / "pdr.abc").write_text(_REACH.format(depth=depth, seconds=int(limit)), "utf-8")
+    commands = _REACH.format(depth=depth, seconds=int(limit))
+    (folder / "pdr.abc").write_text(commands, encoding="utf-8")
     script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="")
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "reach.log").unlink(missing_ok=True)

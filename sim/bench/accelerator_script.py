@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.spec.coprocessor import ERROR_CODES, OPS, PERF, RECORD_BYTES, Descriptor
+from hw.spec.coprocessor import ERROR_CODES, OPS, PERF, Descriptor
 from sim.bench.drive_memory import ANY, Script
 from sim.golden.coprocessor.accelerator import GoldenAccelerator
 from sim.golden.coprocessor.roofline import roofline
@@ -412,12 +412,6 @@ def _rings(host: _Host) -> None:
         host.rest()
         host.compare(quick=True)
         host.write("IRQ_STATUS", 15)
-    for high in range(0, 32, 5):  # beyond the address bits
-        host.write("QSIZE", 2)
-        host.write("QBASE_HI", 1 << high)
-        host.golden.instant = True
-        host.write("QHEAD", host.value("QTAIL"))
-    host.write("QBASE_HI", 0)
     host.move()
 
 

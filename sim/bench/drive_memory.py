@@ -163,9 +163,7 @@ def _ordered(
             changed |= bool(level > stage[data[0]])
             stage[data] = level
     keyed = [((2 * int(stage[gate[0]]), k), gate) for k, gate in enumerate(gates)]
-    keyed += [
-        ((2 * int(stage[data[0]]) - 1, k), (~k, 0, 0)) for k, (_, data) in enumerate(reads)
-    ]
+    keyed += [((2 * int(stage[data[0]]) - 1, k), (~k, 0, 0)) for k, (_, data) in enumerate(reads)]
     every = [row for _, row in sorted(keyed)]
     wanted = np.zeros(machine.variables, dtype=bool)
     wanted[[bit >> 1 for name in shown for bit in machine.outputs[name]]] = True
@@ -181,9 +179,7 @@ def _ordered(
     return every, some[::-1]
 
 
-def _compiled(
-    machine: Machine, inputs: Sequence[str], outputs: Sequence[str], cache: Path
-) -> Path:
+def _compiled(machine: Machine, inputs: Sequence[str], outputs: Sequence[str], cache: Path) -> Path:
     """Return the bench for a unit with these ports, as a shared object."""
     lines = [_VALUE, "struct DUT {"]
     for names, bits in ((inputs, machine.inputs), (outputs, machine.outputs)):

@@ -22,8 +22,8 @@ from sim.bench import drive_memory
 from sim.bench.accelerator_script import script_of
 from sim.bench.check import golden_of, takes_jobs
 from sim.bench.drive import PATTERNS, Bits
-from sim.bench.drive_cfu import instructions
 from sim.bench.drive_cells import accumulating, column, column_stimulus, combinational
+from sim.bench.drive_cfu import instructions
 from sim.bench.drive_jobs import UNDER_STALLS, flat, jobs
 from sim.bench.drive_nodes import axi
 from sim.bench.drive_streams import streams
