@@ -49,13 +49,18 @@ ENGINES = {
         f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --group 8 --scale ue4m3 --act-scale e8m0 "
         "--max-k 64", 64, 1, 1, 4, 4, False,
     ),
+    "os-ws": (f"{_ARRAY} os-ws --rows 4 --columns 2 --lanes 2 --max-k 200", 64, 1, 1, 4, 4, True),
+    "ws": (
+        f"{_ARRAY} ws --depth 1 --load tile --rows 2 --columns 2 --lanes 4 --max-k 200",
+        64, 1, 1, 4, 4, True,
+    ),
     # Steps of 1 to 4 products of 4 to 16 bits, planes, scales of rows, and groups of 3 steps.
     "several": (
         "; ".join((
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --max-k 100",
             f"{_MPGEMM} bit-plane --act int6 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 2 "
             "--max-k 64",
-            f"{_ARRAY} broadcast --rows 2 --columns 2 --format e2m1 --act fp16 --max-k 90",
+            f"{_ARRAY} broadcast --rows 2 --columns 2 --act int16 --acc-bits 40 --max-k 90",
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 6 --scale e8m0 --max-k 80",
             f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 8 --scale ue4m3 "
             "--act-scale e8m0 --max-k 64",
@@ -64,10 +69,15 @@ ENGINES = {
     ),
 }  # fmt: skip
 
+#: A preset that lacks what can be left out; the same with one thing more.
+LEAN = {"tiny": {"preset": "tiny"}, "queued": {"preset": "tiny", "queue": True}}
+
 
 @cache
 def built(name):
-    """Return Verilog and manifest of one of the engines behind the co-processor."""
+    """Return Verilog and manifest of one of the engines behind the co-processor, or of a preset."""
+    if name in LEAN:
+        return emit(discover()["coprocessor"], discover()["coprocessor"].params(**LEAN[name]))
     engine, width, act, wgt, burst, outstanding, perf = ENGINES[name]
     unit = discover()["coprocessor"]
     return emit(

@@ -6,7 +6,7 @@ when a descriptor is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from sim.golden.mpgemm.epilogue import numbers
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import mode_of
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import PLANED, Unit
 
 __all__ = ["Contract", "Extent"]
@@ -103,11 +104,31 @@ class Contract:
         """Whether a job may have fewer bit planes than the engine."""
         return self.unit.name in PLANED
 
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return bool(self.parameters.get("dataflow") == "os-ws")
+
+    def stays(self, d: Descriptor) -> bool:
+        """Whether the weights of a descriptor's product stay in the array."""
+        return self.switched and d.op == OPS["gemv"]
+
+    def unit_of(self, d: Descriptor) -> Unit:
+        """Return the model of the engine as it computes a descriptor."""
+        if not self.switched:
+            return self.unit
+        return replace(self.unit, parameters=of_flow(self.unit.parameters, self.stays(d)))
+
     def bits(self, w_fmt: int) -> int:
         """Return the ``bits`` of a job."""
         return w_fmt if self.has_planes else 0
 
     # Sizes.
+
+    @property
+    def most(self) -> int:
+        """Most rows or columns of C."""
+        return (1 << self["size_bits"]) - 1
 
     def tiles(self, n: int) -> list[int]:
         """Return the columns of each column tile."""
@@ -176,7 +197,8 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in OPS.values():
+        copies = self.fields["features"]["copy"]
+        if d.op not in OPS.values() or (d.op == OPS["copy"] and not copies):
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -204,6 +226,8 @@ class Contract:
 
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
+            return True
+        if max(d.m, d.n) > self.most:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
