@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fpga.driver.operands import Quantized
 from fpga.driver.transport import DeviceError
+from hw.spec.coprocessor import Descriptor
 from hw.spec.formats import parse
 from sim.golden.coprocessor.contract import Contract
 from sim.golden.formats import decode_float, legal_codes
@@ -31,13 +32,14 @@ class _Multiplies(Protocol):
 
 
 def compare(device: _Multiplies, count: int, seed: int = 1) -> int:
-    """Run ``count`` products, the first of edge sizes; return how many there were.
+    """Run ``count`` products on each engine, the first of edge sizes; return how many there were.
 
     Raises :class:`DeviceError` naming the first element that differs from the golden model.
     """
-    done = 0
-    for a, w, bits, options, due in products(device.contract, count, seed):
-        found = device.gemm(a, w, bits=bits, **options)
+    engines, done = device.contract.engines, 0
+    drawn = ((i, *one) for i, own in enumerate(engines) for one in products(own, count, seed))
+    for engine, a, w, bits, options, due in drawn:
+        found = device.gemm(a, w, bits=bits, engine=engine, **options)
         wrong = np.argwhere(_bits(found) != _bits(due.astype(found.dtype)))
         if len(wrong):
             at = tuple(wrong[0].tolist())
@@ -54,7 +56,7 @@ def products(
     contract: Contract, count: int, seed: int
 ) -> Iterator[tuple[Quantized, Quantized, int, dict[str, Any], NDArray[Any]]]:
     """Yield A, W, bit planes, further arguments, and the result by the golden model."""
-    unit, rng = contract.unit, np.random.default_rng(seed)
+    unit, rng = contract.unit_of(Descriptor()), np.random.default_rng(seed)
     p = array_names(unit.parameters)
     requant = None
     if p.get("requant"):

@@ -5,7 +5,8 @@ from hw.coprocessor.params import DEFAULTS, PRESETS, PROTECTIONS, CoprocessorPar
 
 HELP = {
     "engine": "what computes: a text as after `python -m gen`, such as "
-    '"array --dataflow os --rows 8 --columns 8" or "mpgemm --engine lut --bits 4"',
+    '"array --dataflow os --rows 8 --columns 8" or "mpgemm --engine lut --bits 4"; several with ; '
+    "between stand side by side, and each descriptor chooses one",
     "data_width": "bits of the memory bus: 32, 64, 128 or 256",
     "addr_bits": "bits of an address in memory",
     "act_kib": "KiB of buffer for activations",
@@ -13,6 +14,11 @@ HELP = {
     "max_burst": "beats of the longest burst, a power of two (16 for AXI3)",
     "outstanding": "bursts under way at a time, each direction",
     "perf": "performance counters",
+    "queue": "a ring of descriptors in memory, and completion records",
+    "copies": 'the op "copy"',
+    "watchdog": "the register TIMEOUT: notice that the memory bus stands still",
+    "slices": "register slices between engine and buffers, for speed",
+    "size_bits": "bits of M and N, from 8 to 16",
     "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "
     "of descriptors and registers; or none",
     "preset": "a board's values for all that is not given, see below",

@@ -15,7 +15,9 @@ from hw.axi.write_master import WriteMaster
 from hw.coprocessor.control import Control
 from hw.coprocessor.control_facts import facts_of
 from hw.coprocessor.datapath import Datapath
+from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.params import CoprocessorParams
+from hw.coprocessor.sizes import expected
 from hw.spec.coprocessor import DESCRIPTOR_BYTES
 from hw.spec.registers import WINDOW
 
@@ -42,41 +44,53 @@ def memory_ports(params: CoprocessorParams) -> dict[str, Any]:
 
 def notes_of(params: CoprocessorParams) -> tuple[str, ...]:
     """Return what a reader of the output should know of choices that were made."""
-    return tuple(getattr(params.engine_params, "notes", ()))
+    found = [getattr(part.engine_params, "notes", ()) for part in params.parts]
+    return tuple(dict.fromkeys(note for notes in found for note in notes))
 
 
 def contract_of(params: CoprocessorParams) -> dict[str, Any]:
     """Return what a host has to know, for the manifest."""
-    unit, *_ = params.engine.split(maxsplit=1)
-    epilogue = params.engine_params.epilogue
+    engines = [_engine_contract(params, part) for part in params.parts]
     return {
-        "engine": {"unit": unit, "parameters": params.engine_params.resolved},
+        **engines[0],
+        **({"engines": engines} if len(engines) > 1 else {}),
         "build": params.registers["BUILD"].reset,
         "rows": params.rows,
         "columns": params.columns,
-        "depth": params.depth,
-        "max_k": params.max_k,
-        "beats": params.beats,
-        "macs_per_cycle": params.macs_per_step,
-        "act_slot": params.act_slot,
-        "w_slot": params.w_slot,
-        "s_slot": params.s_slot,
-        "group_steps": params.group_steps,
-        "act_scale": params.act_scale,
         "c_bytes": params.c_bytes,
-        "c_signed": params.signed,
-        "c_format": epilogue.out_format(params.shape),
-        "formats": {"a_fmt": params.a_format, "w_fmt": params.w_format},
-        "layout": params.layout,
         "a_word": params.act_word,
         "a_depth": params.act_depth,
-        "w_depth": params.wgt_depth * params.wgt_word // (8 * params.w_slot),
-        "s_depth": params.scale_depth * params.scale_word // (8 * params.s_slot or 1),
         "data_width": params.data_width,
         "addr_bits": params.addr_bits,
+        "size_bits": params.size_bits,
+        "expected": expected(params),
+        "features": params.features,
         "max_burst": params.max_burst,
         "outstanding": params.outstanding,
         "registers": params.registers.describe(),
+    }
+
+
+def _engine_contract(params: CoprocessorParams, part: EngineFacts) -> dict[str, Any]:
+    """Return what a host has to know of one of the engines."""
+    unit, *_ = part.text.split(maxsplit=1)
+    return {
+        "engine": {"unit": unit, "parameters": part.engine_params.resolved},
+        "depth": part.depth,
+        "max_k": part.max_k,
+        "beats": part.beats,
+        "macs_per_cycle": part.macs_per_step,
+        "act_slot": part.act_slot,
+        "w_slot": part.w_slot,
+        "s_slot": part.s_slot,
+        "group_steps": part.group_steps,
+        "act_scale": part.act_scale,
+        "c_signed": part.signed,
+        "c_format": part.engine_params.epilogue.out_format(part.shape),
+        "formats": {"a_fmt": part.a_format, "w_fmt": part.w_format},
+        "layout": part.layout,
+        "w_depth": params.wgt_depth * params.wgt_word // (8 * part.w_slot),
+        "s_depth": params.scale_depth * params.scale_word // (8 * part.s_slot or 1),
     }
 
 
@@ -131,10 +145,16 @@ class CoprocessorCore(wiring.Component):
         bus = (params.addr_bits, params.data_width)
         aligns = {"a": 1, "w": params.w_align, "s": params.s_align}
         kinds = datapath.kinds
+        fetches = [DESCRIPTOR_BYTES] if params.queue else []
         m.submodules.read = read = ReadMaster(
-            *bus, [DESCRIPTOR_BYTES, *(aligns[kind] for kind in kinds)], *limits
+            *bus,
+            [*fetches, *(aligns[kind] for kind in kinds)],
+            *limits,
+            max_bytes=params.max_read,
         )
-        m.submodules.write = write = WriteMaster(*bus, 2, 1, *limits)
+        m.submodules.write = write = WriteMaster(
+            *bus, 1 + params.queue, 1, *limits, max_bytes=params.max_write
+        )
         for ports, master in ((axi4_read_ports, read), (axi4_write_ports, write)):
             for name, member in ports(MEMORY, *bus).items():
                 outer, inner = getattr(self, name), getattr(master, name)
@@ -142,18 +162,19 @@ class CoprocessorCore(wiring.Component):
 
         wiring.connect(m, wiring.flipped(self.bus), control.bus)
         wiring.connect(m, control.job, datapath.job)
-        wiring.connect(m, control.cmd, read.commands[0])
-        wiring.connect(m, read.beats[0], control.beats)
-        for place, kind in enumerate(kinds, 1):
+        for place, kind in enumerate(kinds, len(fetches)):
             wiring.connect(m, getattr(datapath, f"{kind}_command"), read.commands[place])
             wiring.connect(m, read.beats[place], getattr(datapath, f"{kind}_beat"))
         wiring.connect(m, datapath.c_command, write.commands[0])
         wiring.connect(m, datapath.c_beat, write.beats[0])
-        wiring.connect(m, control.record_cmd, write.commands[1])
-        wiring.connect(m, control.record_beats, write.beats[1])
+        if params.queue:
+            wiring.connect(m, control.cmd, read.commands[0])
+            wiring.connect(m, read.beats[0], control.beats)
+            wiring.connect(m, control.record_cmd, write.commands[1])
+            wiring.connect(m, control.record_beats, write.beats[1])
+            m.d.comb += control.record_done.eq(write.done[1])
         m.d.comb += [
             datapath.c_written.eq(write.done[0]),
-            control.record_done.eq(write.done[1]),
             control.done.eq(datapath.done),
             control.engine_error.eq(datapath.engine_error),
             control.nan.eq(datapath.nan),

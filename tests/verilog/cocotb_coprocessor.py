@@ -22,6 +22,7 @@ from sim.golden.coprocessor.accelerator import GoldenAccelerator
 from tests.sim.coprocessor_twin import BASE, SIZE, draw
 
 MANIFEST = json.loads(os.environ["BITLOOM_MANIFEST"])
+JOBS = int(os.environ.get("BITLOOM_JOBS", "2"))  #: Products at each pace.
 RING, ENTRIES = BASE + 0x3B00, 4  #: Of 64-byte descriptors, and records behind them.
 SMALL = (5, 5, 20)
 LONG = Descriptor(
@@ -160,7 +161,7 @@ async def constants_and_refusals(dut):
     """Every register after reset, holes and ends of the window, and writes of some bytes."""
     board = await Board(dut, 1).start()
     await board.compare()
-    for offset in (0x05C, 0x07C, 0x0C0, 0x0FC, 0x160, 0x174, 0x180, 0xFFC):
+    for offset in (0x06C, 0x07C, 0x0C4, 0x0FC, 0x160, 0x174, 0x180, 0xFFC):
         due, refused = board.golden.read32(offset)
         answer = await board.master.read(offset, 4)
         assert (int.from_bytes(answer.data, "little"), int(answer.resp)) == (due, 2 * refused)
@@ -179,7 +180,7 @@ async def products(dut):
     for share in (0, 0.3, 0.7):
         board.pace(share)
         board.fill()
-        for _ in range(6):
+        for _ in range(JOBS):
             descriptor = draw(board.rng, board.contract, SMALL)
             board.allow([descriptor])
             await board.direct(descriptor, IRQ_EN=1)
@@ -251,7 +252,7 @@ async def guarded_while_busy(dut):
     board.allow([LONG])
     board.golden.instant = False
     await board.direct(LONG)
-    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15", "QBASE_HI"):
+    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "QBASE_HI", "DIRECT7"):
         await board.set(name, board.random.getrandbits(32))
     await board.set("CTRL", START=1)  # error 10, and the product goes on
     await board.set("SCRATCH", 0x1234_5678)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of the unit ``attention-tiles``: which tiles a query sees, and which keys in them."""
+"""Golden model of the unit ``attention-tiles``: tiles that a query sees, keys in them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,9 +43,9 @@ def visible(
 def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, Integers]:
     """Return the tiles of each descriptor.
 
-    ``beats`` holds ``head``, ``query``, ``length``, ``causal``, ``window``, ``sink`` and, with pages,
-    ``bitmap`` (n,). Results are ``head``, ``tile``, ``first``, ``last``, ``err`` (n',) and ``keep``
-    (n', tile).
+    ``beats`` holds ``head``, ``query``, ``length``, ``causal``, ``window``, ``sink`` and, with
+    pages, ``bitmap`` (n,). Results are ``head``, ``tile``, ``first``, ``last``, ``err``
+    (n',) and ``keep`` (n', tile).
     """
     tile, longest = int(parameters["tile"]), int(parameters["max_len"])
     page, tiles = parameters["page"], max_beats(parameters)

@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from sim.golden.attention.rows import codes, row_slices, signed
 from sim.golden.attention.tables import exp2n, rhu, saturate
 
-__all__ = ["GLA_FRACTION", "NO_DECAY", "decay_table", "gla", "lightning", "run", "vectors"]
+__all__ = ["NO_DECAY", "decay_table", "gla", "lightning", "run", "vectors"]
 
 Integers = NDArray[Any]
 
-GLA_FRACTION = 8  #: Fraction bits of the state of ``gla``.
 NO_DECAY = 1 << 15
 
 
@@ -28,11 +27,19 @@ def decay_table(decay: float, block: int) -> Integers:
 
 
 def lightning(
-    q: ArrayLike, k: ArrayLike, v: ArrayLike, lam: ArrayLike, block: int, state_bits: int = 32
+    q: ArrayLike,
+    k: ArrayLike,
+    v: ArrayLike,
+    lam: ArrayLike,
+    block: int,
+    state_bits: int = 32,
+    fraction: int = 10,
 ) -> Integers:
-    """Return the outputs (tokens, value_dim) of one sequence; ``lam`` as of :func:`decay_table`."""
+    """Return the outputs (tokens, value_dim) of one sequence; ``lam`` as of :func:`decay_table`.
+
+    ``fraction`` of the ``state_bits`` bits of a state's word are behind the point.
+    """
     q, k, v, lam = (np.asarray(a, dtype=np.int64) for a in (q, k, v, lam))
-    fraction = state_bits - 22
     state = np.zeros((k.shape[1], v.shape[1]), dtype=np.int64)
     out = np.zeros((len(q), v.shape[1]), dtype=np.int64)
     for begin in range(0, len(q), block):
@@ -44,17 +51,23 @@ def lightning(
         intra = np.where(age >= 0, weight, 0) @ vs
         inter = rhu(qs @ rhu(state, fraction) * lam[1 : size + 1, np.newaxis], 15)
         out[part] = intra + inter
-        added = (ks * lam[size - 1 :: -1][:size, np.newaxis]).T @ vs
-        added = rhu(added, 15 - fraction) if fraction <= 15 else added << fraction - 15
+        added = _scaled((ks * lam[size - 1 :: -1][:size, np.newaxis]).T @ vs, 15 - fraction)
         state = saturate(rhu(state * lam[size], 15) + added, state_bits)
     return out
 
 
 def gla(
-    q: ArrayLike, k: ArrayLike, v: ArrayLike, g: ArrayLike, block: int, state_bits: int = 32
+    q: ArrayLike,
+    k: ArrayLike,
+    v: ArrayLike,
+    g: ArrayLike,
+    block: int,
+    state_bits: int = 32,
+    fraction: int = 8,
 ) -> Integers:
     """Return the outputs (tokens, value_dim) of one sequence; ``g`` is minus log2 of the gates."""
     q, k, v, g = (np.asarray(a, dtype=np.int64) for a in (q, k, v, g))
+    exact = np.int64 if state_bits <= 32 else object  # of 128 channels of 40 bits
     state = np.zeros((k.shape[1], v.shape[1]), dtype=np.int64)
     out = np.zeros((len(q), v.shape[1]), dtype=np.int64)
     for begin in range(0, len(q), block):
@@ -63,22 +76,29 @@ def gla(
         for i in range(len(qs)):
             fade = exp2n(total[i] - total[: i + 1], 16)
             weight = rhu((ks[: i + 1] * fade) @ qs[i], 16)
-            inter = rhu((qs[i] * exp2n(total[i], 16)) @ state, 16 + GLA_FRACTION)
+            inter = (qs[i] * exp2n(total[i], 16)).astype(exact) @ state.astype(exact)
+            inter = rhu(inter, 16 + fraction).astype(np.int64)
             out[begin + i] = weight @ vs[: i + 1] + inter
-        added = rhu((ks * exp2n(total[-1] - total, 16)).T @ vs, 16 - GLA_FRACTION)
+        added = _scaled((ks * exp2n(total[-1] - total, 16)).T @ vs, 16 - fraction)
         kept = rhu(state * exp2n(total[-1], 16)[:, np.newaxis], 16)
         state = saturate(kept + added, state_bits)
     return out
 
 
+def _scaled(value: Integers, shift: int) -> Integers:
+    """Return ``value`` shifted right by ``shift``, rounded half up; left if that is negative."""
+    return rhu(value, shift) if shift > 0 else value << -shift
+
+
 def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, Integers]:
     """Return ``o`` (n', value_dim) and ``last`` (n',), one beat for each token.
 
-    ``beats`` holds ``q``, ``k`` (n, head_dim), ``v`` (n, value_dim), ``last``, ``mo``, ``so`` (n,) and
-    ``load``, ``index``, ``lam`` (n,) or ``g`` (n, head_dim). Beats that load a table are no tokens.
+    ``beats`` holds ``q``, ``k`` (n, head_dim), ``v`` (n, value_dim), ``last``, ``mo``, ``so`` (n,)
+    and ``load``, ``index``, ``lam`` (n,) or ``g`` (n, head_dim). Beats that load are no tokens.
     The last sequence must have an end.
     """
-    count, block, bits = len(beats["last"]), int(parameters["block"]), int(parameters["state_bits"])
+    count, block = len(beats["last"]), int(parameters["block"])
+    word = int(parameters["state_bits"]), int(parameters["state_fraction"])
     q, k, v = (signed(beats[name], 8).reshape(count, -1) for name in "qkv")
     decays = parameters["kind"] == "lightning"
     load = np.asarray(beats["load"]).astype(bool) if decays else np.zeros(count, dtype=bool)
@@ -93,10 +113,10 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, In
                     lam[int(beats["index"][beat])] = int(codes(beats["lam"][beat], 16))
         rows = q[tokens], k[tokens], v[tokens]
         if decays:
-            wide = lightning(*rows, lam, block, bits)
+            wide = lightning(*rows, lam, block, *word)
         else:
             gate = codes(beats["g"], int(parameters["gate_bits"])).reshape(count, -1)
-            wide = gla(*rows, gate[tokens], block, bits)
+            wide = gla(*rows, gate[tokens], block, *word)
         mo, so = codes(beats["mo"], 15)[tokens], codes(beats["so"], 6)[tokens]
         found.append(saturate(rhu(wide * mo[:, np.newaxis], so[:, np.newaxis]), 8))
     return {"o": np.concatenate(found), "last": last[~load]}

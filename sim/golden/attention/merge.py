@@ -119,7 +119,9 @@ def vectors(
     begin = number = 0
     while begin < beats:
         choice = (1, most, most + 1, 2)[number % 8] if number % 8 < 4 else 0
-        begin += choice if 0 < choice <= max(8, beats // 8) else int(rng.integers(1, min(most, 8) + 1))
+        begin += (
+            choice if 0 < choice <= max(8, beats // 8) else int(rng.integers(1, min(most, 8) + 1))
+        )
         last[min(begin, beats) - 1] = True
         number += 1
     row = np.cumsum(last) - last

@@ -6,7 +6,8 @@ when a descriptor is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sim.golden.mpgemm.epilogue import numbers
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import mode_of
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import PLANED, Unit
 
 __all__ = ["Contract", "Extent"]
@@ -55,7 +57,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Contract:
-    """The key ``contract`` of a manifest, and the engine that it names."""
+    """The key ``contract`` of a manifest, and the engine that it names, the first of several."""
 
     fields: Mapping[str, Any]
     unit: Unit
@@ -70,6 +72,17 @@ class Contract:
 
     def __getitem__(self, name: str) -> int:
         return int(self.fields[name])
+
+    @cached_property
+    def engines(self) -> tuple["Contract", ...]:
+        """What holds for each engine alone."""
+        shared = {name: value for name, value in self.fields.items() if name != "engines"}
+        parts = self.fields.get("engines") or [{"engine": self.fields["engine"]}]
+        return tuple(Contract({**shared, **part}, Unit.of(part["engine"])) for part in parts)
+
+    def chosen(self, number: int) -> "Contract":
+        """Return what holds for an engine; one that is alone counts as any."""
+        return self.engines[number] if "engines" in self.fields else self
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -91,11 +104,31 @@ class Contract:
         """Whether a job may have fewer bit planes than the engine."""
         return self.unit.name in PLANED
 
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return bool(self.parameters.get("dataflow") == "os-ws")
+
+    def stays(self, d: Descriptor) -> bool:
+        """Whether the weights of a descriptor's product stay in the array."""
+        return self.switched and d.op == OPS["gemv"]
+
+    def unit_of(self, d: Descriptor) -> Unit:
+        """Return the model of the engine as it computes a descriptor."""
+        if not self.switched:
+            return self.unit
+        return replace(self.unit, parameters=of_flow(self.unit.parameters, self.stays(d)))
+
     def bits(self, w_fmt: int) -> int:
         """Return the ``bits`` of a job."""
         return w_fmt if self.has_planes else 0
 
     # Sizes.
+
+    @property
+    def most(self) -> int:
+        """Most rows or columns of C."""
+        return (1 << self["size_bits"]) - 1
 
     def tiles(self, n: int) -> list[int]:
         """Return the columns of each column tile."""
@@ -123,6 +156,9 @@ class Contract:
 
     def extents(self, d: Descriptor) -> dict[str, Extent]:
         """Return where the operands of a descriptor lie, by ``a``, ``w``, ``s`` and ``c``."""
+        return self.chosen(d.engine)._extents(d)
+
+    def _extents(self, d: Descriptor) -> dict[str, Extent]:
         if d.op == OPS["fence"]:
             return {}
         c_stride = d.c_stride * 4
@@ -149,11 +185,11 @@ class Contract:
         d = Descriptor.unpack(words)
         if d.magic != DESCRIPTOR_MAGIC or d.version != DESCRIPTOR_VERSION:
             return ERROR_CODES["descriptor"]
-        if self._unsupported(d):
+        if d.engine >= len(self.engines) or self.chosen(d.engine)._unsupported(d):
             return ERROR_CODES["unsupported"]
         if d.op == OPS["fence"]:
             return ERROR_CODES["none"]
-        if self._size(d):
+        if self.chosen(d.engine)._size(d):
             return ERROR_CODES["size"]
         reach = 1 << self["addr_bits"]
         if any(extent.end > reach for extent in self.extents(d).values()):
@@ -161,7 +197,8 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in OPS.values():
+        copies = self.fields["features"]["copy"]
+        if d.op not in OPS.values() or (d.op == OPS["copy"] and not copies):
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -183,16 +220,18 @@ class Contract:
             or not weights_fit
             or d.w_layout not in (0, self["layout"])
             or d.activation not in activations
-            or any((d.c_fmt, d.engine, d.round_mode, d.scale_mode))
+            or any((d.c_fmt, d.round_mode, d.scale_mode))
             or d.g not in (0, int(p["group"] or 0))
         )
 
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
             return True
+        if max(d.m, d.n) > self.most:
+            return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
-        found = self.extents(d)
+        found = self._extents(d)
         if any(found[name].address % _ALIGN for name in "ws" if name in found):
             return True
         return d.m > 1 and any(found[name].stride < found[name].size for name in "ac")

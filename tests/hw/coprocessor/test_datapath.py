@@ -36,9 +36,11 @@ class Case:
         self.params, self.memory, self.sizes = memory.params, memory, sizes
         self.bits, self.rng = bits, np.random.default_rng(seed)
         (m, n, k), params = sizes, memory.params
-        unit = unit_of(params)
+        number = job.get("engine", 0)
+        self.part = part = params.parts[number]
+        unit = unit_of(params, number)
         a, w, given = self._operands(unit)
-        rows = rows_of(a, params.act_slot)
+        rows = rows_of(a, part.act_slot)
         stride = len(rows[0]) + gap
         a_at = memory.place(m * stride, 16, skew)
         self.reads: set[int] = set()
@@ -46,14 +48,14 @@ class Case:
             self._put(a_at + r * stride, row)
         panels, scales = [], []
         for left in range(0, n, params.columns):
-            part = slice(left, min(n, left + params.columns))
-            panels.append(panel_of(unit.weights(w[:, part], 1, bits), params.w_slot))
-            if params.has_scale:
-                mine = [None if one is None else one[:, part] for one in given[:2]]
-                more = [{name: row[part] for name, row in one.items()} for one in given[3:]]
-                height = m if params.act_scale else 1
-                words = unit.scales((*mine, given[2], *more), height, part.stop - part.start)
-                scales.append(panel_of(words, params.s_slot))
+            own = slice(left, min(n, left + params.columns))
+            panels.append(panel_of(unit.weights(w[:, own], 1, bits), part.w_slot))
+            if part.has_scale:
+                mine = [None if one is None else one[:, own] for one in given[:2]]
+                more = [{name: row[own] for name, row in one.items()} for one in given[3:]]
+                height = m if part.act_scale else 1
+                words = unit.scales((*mine, given[2], *more), height, own.stop - own.start)
+                scales.append(panel_of(words, part.s_slot))
         w_at = memory.place(len(panels) * (w_stride or len(panels[0])), 16)
         for at, panel in enumerate(panels):
             self._put(w_at + at * (w_stride or len(panel)), panel)
@@ -68,7 +70,7 @@ class Case:
         self.c, self.nan = unit.product(a, w, bits, given)
 
     def _operands(self, unit: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-        (m, n, k), rng, p = self.sizes, self.rng, self.params
+        (m, n, k), rng, p = self.sizes, self.rng, self.part
         a = rng.integers(0, 1 << p.shape.lane_bits, (m, k))
         name, params = unit.name, p.engine_params
         if name in ("lut", "bit-plane"):
@@ -88,7 +90,8 @@ class Case:
             t = rng.integers(0x70, 0x80, (groups, m)) if p.act_scale else None
         if params.requant is None:
             return a, w, (s, z, t)
-        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(8, 14, n)}
+        least = 2 if p.result.unsigned else 8  # so that some reach the top
+        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(least, 14, n)}
         return a, w, (s, z, t, numbers)
 
     def _put(self, address: int, data: bytes) -> None:
@@ -206,6 +209,70 @@ ENGINES: dict[str, tuple[str, dict[str, int], list[tuple[int, ...]]]] = {
 def memory_of(engine: str, options: dict[str, int], **bus: Any) -> Memory:
     given = {"engine": engine, "act_kib": 1, "wgt_kib": 1, **options}
     return Memory(CoprocessorParams(**given), **bus)
+
+
+#: Dataflows in which weights can stay: the command, what else a job says, sizes.
+STAYING: dict[str, tuple[str, dict[str, int], list[tuple[int, int, int]]]] = {
+    "sums stay": ("--rows 4 --dataflow os-ws", {}, [(1, 1, 1), (5, 3, 7), (4, 4, 8), (9, 5, 23)]),
+    "weights stay": (
+        "--rows 4 --dataflow os-ws",
+        {"gemv": 1},
+        [(1, 1, 1), (1, 2, 2), (1, 3, 7), (1, 4, 8), (1, 5, 9), (1, 7, 64)],
+    ),
+    "row by row": ("--rows 4 --dataflow ws --depth 1", {}, [(1, 1, 1), (3, 5, 8), (2, 3, 29)]),
+    "tile by tile": (
+        "--rows 4 --dataflow ws --depth 1 --load tile",
+        {},
+        [(1, 1, 1), (3, 5, 8), (2, 3, 29)],
+    ),
+    "requantised": (
+        "--rows 4 --dataflow os-ws --requant rhu --mult-bits 9",
+        {"gemv": 1},
+        [(1, 1, 1), (1, 3, 7), (1, 5, 19)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STAYING)
+def test_weights_that_stay(name: str) -> None:
+    options, job, sizes = STAYING[name]
+    engine = f"array --columns 2 --lanes 2 --format int2 --act int4 {options}"
+    memory = memory_of(engine, {}, pause=0.2)
+    run([Case(memory, size, gap=at, seed=at, **job) for at, size in enumerate(sizes)])
+
+
+def test_the_dataflow_changes_from_job_to_job() -> None:
+    engine = "array --dataflow os-ws --rows 2 --columns 2 --lanes 2 --format int2 --act int4"
+    memory = memory_of(engine, {})
+    order = (1, 0, 0, 1, 1, 0, 1)
+    run([Case(memory, (1 + 2 * (not g), 3, 9 + g), gemv=g, seed=at) for at, g in enumerate(order)])
+
+
+#: Steps of 1 to 8 products of 2 to 8 bits, planes, groups of three steps, scales of rows.
+SEVERAL = "; ".join(
+    (
+        CUBE,
+        "mpgemm --engine bit-plane --act int2 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 2",
+        "array --dataflow broadcast --rows 2 --columns 2 --format int2 --act int8 --acc-bits 33",
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 6 "
+        "--scale e8m0",
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 4 "
+        "--scale e8m0 --act-scale e8m0",
+        "array --dataflow os --rows 2 --columns 2 --format int2 --act int8 --requant rhu "
+        "--mult-bits 9 --requant-out uint8",
+    )
+)
+
+
+def test_products_of_several_engines_are_exact() -> None:
+    """One after the other, in an order in which each follows others."""
+    memory = memory_of(SEVERAL, {}, pause=0.1)
+    order = (0, 3, 1, 4, 2, 5, 4, 0, 5, 3, 2, 1)
+    cases = [
+        Case(memory, (1 + at % 5, 1 + at % 4, 3 + 5 * at % 23), engine=number, gap=at % 3, seed=at)
+        for at, number in enumerate(order)
+    ]
+    run(cases)
 
 
 @pytest.mark.parametrize("name", ENGINES)
