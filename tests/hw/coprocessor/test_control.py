@@ -414,6 +414,32 @@ def test_stopping_at_any_state(state, command):
     Bench().run(body)
 
 
+def test_start_soon_after_an_abort():
+    """Words of a descriptor that was aborted while it was loaded are none of the next one's."""
+
+    async def body(b):
+        wanted, ran = (GOOD.m, GOOD.a, 4 * GOOD.c_stride), 0
+        other = replace(GOOD, m=77, n=66, k=55, a=0x7001, a_stride=99, c_stride=300)
+        for gap in range(16):
+            await b.start(other)
+            await b.idle()
+            for i, word in enumerate(GOOD.pack()):
+                await b.set(f"DIRECT{i}", word)
+            await b.set("IRQ_STATUS", 15)
+            before = len(b.jobs)
+            await b.set("CTRL", START=1)
+            await b.set("CTRL", ABORT=1)
+            await wait(b.ctx, gap)
+            await b.set("CTRL", START=1)
+            await b.idle()
+            found = [(job["m"], job["a"], job["c_stride"]) for job in b.jobs[before:]]
+            assert found in ([], [wanted])  # none if it was too soon
+            ran += len(found)
+        assert 4 < ran < 16
+
+    Bench().run(body)
+
+
 def test_abort_while_idle_and_commands_together():
     async def body(b):
         await b.queue()
