@@ -133,6 +133,7 @@ TESTS: dict[str, dict[str, Arguments]] = {
             "tests/verilog/test_coprocessor.py",
             "tests/sim/test_coprocessor.py",
             "tests/sim/test_coprocessor_errors.py",
+            "tests/sim/test_coprocessor_faults.py",
             "tests/hw/coprocessor",
         ),
         "throughput": ("tests/sim/test_coprocessor.py", "-k", "test_rate"),
