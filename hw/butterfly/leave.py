@@ -162,7 +162,7 @@ class Leave(wiring.Component):
     def _sizes(self) -> list[int]:
         """Return the sizes that differ in how lanes are reversed; the last stands for all above."""
         params = self.params
-        return list(range(3, min(params.stages, 2 * params.lane_bits) + 1)) or [params.stages]
+        return list(range(3, min(params.stages, 2 * params.lane_bits) + 1)) or [3]
 
     def _reversed(
         self, m: Module, rule: Rule, at: Value, mark: Value, reads: Value
