@@ -266,7 +266,7 @@ class Accelerator:
             own = {"w": ready.w, "s": ready.s} if isinstance(ready, Weights) else {}
             at = {name: b.address for name, b in (own | places).items() if b is not None}
             descriptor = Descriptor(
-                op=OPS["gemm"],
+                op=OPS["gemv" if m == 1 and operands.contract.switched else "gemm"],
                 engine=number,
                 w_fmt=ready.bits,
                 m=m,

@@ -51,8 +51,8 @@ class Extents(wiring.Component):
 
     Timing
     ------
-    12 cycles for each of A, C, W, a tile of W, and up to three for S; 20 where a number of rows,
-    columns or products is above 256. A copy has A and C only.
+    12 cycles for each of A, C, W, a tile of W, and up to three for S if any engine has it; 20 where
+    a number of rows, columns or products is above 256. A copy has A and C only.
     """
 
     def __init__(self, facts: ControlFacts):
@@ -87,7 +87,6 @@ class Extents(wiring.Component):
             (job.k, own(m, choice, depths, "own_depth"), step, step, 0),
             (job.n, facts.columns, w_stride, held, job.w),
         ]
-        with_w = len(passes)
         if any(each.s_slot for each in engines):
             widest = max(widest, bits_for(max(sizes)))
             beats = own(m, choice, [each.s_slot * each.s_beats for each in engines], "own_beats")
@@ -97,8 +96,6 @@ class Extents(wiring.Component):
                 tiled = Mux(own(m, choice, tall, "own_rows"), job.m, 1)
                 passes.append((tiled, facts.rows, held, held, 0))
             passes.append((job.n, facts.columns, held, held, job.s))
-        ends = [len(passes) - 1 if each.s_slot else with_w - 1 for each in engines]
-        last_turn = own(m, choice, ends, "last_turn")
         turn = Signal(range(len(passes)))
 
         def pick(column: int) -> Value:
@@ -146,7 +143,7 @@ class Extents(wiring.Component):
             with m.Case(Phase.BASE):
                 m.d.comb += addend.eq(pick(4))
                 m.d.sync += [turn.eq(turn + 1), phase.eq(Phase.LOAD)]
-                with m.If((turn == last_turn) | (job.copy & (turn == 1))):
+                with m.If((turn == len(passes) - 1) | (job.copy & (turn == 1))):
                     m.d.sync += phase.eq(Phase.DONE)
             with m.Case(Phase.DONE):
                 m.d.sync += phase.eq(Phase.IDLE)

@@ -13,11 +13,12 @@ from hw.arith.wires import wire
 from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.copier import Copier
+from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.row_buffer import RowBuffer
 from hw.coprocessor.store import Store
-from hw.mpgemm.shape import Shape
+from hw.coprocessor.vector import Filler, Gatherer
 
 __all__ = ["Datapath"]
 
@@ -64,7 +65,7 @@ class Datapath(wiring.Component):
     ------
     One step per cycle, as long as memory brings the operands. Commands and beats to memory come
     from registers. A job begins two cycles after it was taken; up to 18 with bit planes, or groups
-    whose steps are no power of two.
+    whose steps are no power of two, and rows of cells with ``ws``.
     """
 
     def __init__(self, params: CoprocessorParams):
@@ -106,14 +107,17 @@ class Datapath(wiring.Component):
         m.submodules.panels = panels = PanelBuffer(params, "wgt")
         m.submodules.store = store = Store(params)
         parts: list[Any] = [rows, panels, store]
+        job = self.job.payload
         for number, engine in enumerate(engines):
-            wiring.connect(m, getattr(rows, rows.acts[number]), engine.s_axis_act)
-            wiring.connect(m, getattr(panels, f"beats{number or ''}"), engine.s_axis_wgt)
+            act, wgt = getattr(rows, rows.acts[number]), getattr(panels, f"beats{number or ''}")
+            if parts_of[number].switched:
+                act, wgt = self._switched(m, number, job, act, wgt)
+            wiring.connect(m, act, engine.s_axis_act)
+            wiring.connect(m, wgt, engine.s_axis_wgt)
             wiring.connect(m, engine.m_axis_out, getattr(store, f"out{number or ''}"))
         wiring.connect(m, panels.command, wiring.flipped(self.w_command))
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
-        job = self.job.payload
         start, copies = Signal(), Signal()
         if params.copies:
             self._copies(m, rows, store, job, copies)
@@ -226,22 +230,35 @@ class Datapath(wiring.Component):
         wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
         m.d.comb += [store.written.eq(self.c_written), self.done.eq(store.done)]
 
+    def _switched(self, m: Module, number: int, job: Any, act: Any, wgt: Any) -> tuple[Any, Any]:
+        """Return the streams of an engine in which a job for a vector lets the weights stay."""
+        shape = self.params.parts[number].shape
+        gatherer = Gatherer(shape.rows, shape.depth * shape.lane_bits)
+        filler = Filler(shape.rows, shape.wgt_bits)
+        m.submodules[f"gatherer{number or ''}"] = gatherer
+        m.submodules[f"filler{number or ''}"] = filler
+        wiring.connect(m, act, gatherer.i)
+        wiring.connect(m, wgt, filler.i)
+        m.d.comb += [gatherer.on.eq(job.gemv), filler.on.eq(job.gemv)]
+        return gatherer.o, filler.o
+
     def _weights(
         self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value
     ) -> Value:
         """Give ``panels`` its number of slots; return whether it has it."""
-        shapes = [part.shape for part in self.params.parts]
-        if all(shape.beats == 1 for shape in shapes):
+        parts = self.params.parts
+        if all(part.beats == 1 for part in parts):
             m.d.comb += panels.last_slot.eq(last_step)
             return Const(1, 1)
-        more = [count for shape in shapes for count in _beats_less(shape)]
-        left, begun, last = Signal(4), Signal(), Signal(self.params.count_bits)
+        more = [count for part in parts for count in _beats_less(part)]
+        size = max(more).bit_length()
+        left, begun, last = Signal(size), Signal(), Signal(self.params.count_bits)
         m.d.comb += panels.last_slot.eq(last)
         m.d.sync += begun.eq(taken)
         with m.If(taken):
             m.d.sync += left.eq(~0)
         with m.Elif(begun):
-            m.d.sync += [left.eq(lookup(more, Cat(job.bits, job.engine), 4)), last.eq(last_step)]
+            m.d.sync += [left.eq(lookup(more, Cat(job.bits, job.engine), size)), last.eq(last_step)]
         with m.Elif(left.any()):
             m.d.sync += [left.eq(left - 1), last.eq(last + last_step + 1)]
         return wire(m, ~left.any(), "weights_sized")
@@ -284,13 +301,15 @@ class Datapath(wiring.Component):
         def wide(size: Value) -> Value:
             return Cat(size, Const(0, 16 - len(size)))
 
-        tdata = Cat(wide(job.m), wide(width), wide(job.k), job.bits)
+        sizes = (wide(job.m), wide(width), wide(job.k), job.bits)
         ready = []
         for number, engine in enumerate(engines):
             mine = chosen(job.engine, number)
             m.d.comb += [
                 engine.s_axis_job.valid.eq(left.any() & mine),
-                engine.s_axis_job.payload.tdata.eq(tdata),
+                engine.s_axis_job.payload.tdata.eq(
+                    Cat(*sizes, job.gemv & self.params.parts[number].switched)
+                ),
             ]
             ready.append(engine.s_axis_job.ready & mine)
         with m.If(left.any() & Cat(*ready).any()):
@@ -325,9 +344,12 @@ class Datapath(wiring.Component):
         ]
 
 
-def _beats_less(shape: Shape) -> list[int]:
+def _beats_less(part: EngineFacts) -> list[int]:
     """Return the beats of weights of a step, less one, by the bit planes of a job."""
+    shape = part.shape
     if shape.sparse:
         return [0] + [shape.beats - 1] * 15
+    if not part.plane_counts:
+        return [part.beats - 1] * 16
     planes = [shape.planes, *range(1, 16)]
     return [-(-count // shape.planes_per_beat) - 1 for count in planes]

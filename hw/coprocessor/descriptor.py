@@ -90,7 +90,7 @@ class DescriptorReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
         wrong = {name: Signal(name=name) for name in ("descriptor", "unsupported", "size")}
-        beyond, gemv = Signal(), Signal()
+        beyond = Signal()
         field, bits = self._field, facts.addr_bits
         a_row, c_row = row_bytes(m, facts, job)
         all_of, some_of = self._accepted()
@@ -122,7 +122,7 @@ class DescriptorReader(wiring.Component):
                     asked.eq(flags & ~all_of),
                     self.fence.eq(op == OPS["fence"]),
                     job.copy.eq((op == OPS["copy"]) & facts.copies),
-                    gemv.eq(op == OPS["gemv"]),
+                    job.gemv.eq(op == OPS["gemv"]),
                     self.irq.eq(flags[FLAGS["irq"]]),
                     self.last.eq(flags[FLAGS["last"]]),
                 ]
@@ -149,7 +149,7 @@ class DescriptorReader(wiring.Component):
                 m.d.sync += [job.m.eq(field("m")), job.n.eq(field("n"))]
                 zero = (field("m") == 0) | (field("n") == 0)
                 large = (field("m") | field("n"))[facts.size_bits :].any()
-                blame("size", ~self.fence & (zero | large | gemv & (field("m") != 1)))
+                blame("size", ~self.fence & (zero | large | job.gemv & (field("m") != 1)))
             with m.Case(3):
                 m.d.sync += job.k.eq(field("k"))
                 long = field("k") > Mux(job.copy, 1, max_k)

@@ -83,7 +83,15 @@ class EngineFacts:
     @property
     def beats(self) -> int:
         """Most beats of weights of a step."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams) and params.flow.stationary:
+            return 1 if params.loads_tiles else params.rows
         return self.shape.beats
+
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return self.shape.switched
 
     @property
     def group_steps(self) -> int:

@@ -33,6 +33,7 @@ def job_signature(
                 "low": signed(8),
                 "copy": 1,
                 "engine": range(engines),
+                "gemv": 1,
             }
         )
     )

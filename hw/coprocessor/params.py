@@ -191,10 +191,15 @@ class CoprocessorParams(EngineFacts):
         """Refuse an engine whose beats do not fit the contract."""
         params, shape = part.engine_params, part.shape
         if isinstance(params, ArrayParams):
-            if params.flow.batched:
+            if params.swapped:
                 raise ValueError(
-                    "dataflow must be one whose sums stay in place behind a co-processor, "
-                    f"broadcast, cube, os or tree, not {params.dataflow!r}"
+                    "dataflow must be one that gives rows of C behind a co-processor, broadcast, "
+                    f"cube, os, os-ws, tree or ws, not {params.dataflow!r}, which gives columns"
+                )
+            if params.flow.stationary and params.batch != 1:
+                raise ValueError(
+                    "depth must be 1 with dataflow ws behind a co-processor, which sends the "
+                    f"weights again for each row of A, not {params.batch}"
                 )
         elif shape.act_masked:
             raise ValueError(

@@ -157,6 +157,14 @@ def test_injected_errors(make: Make, response: str, write: bool) -> None:
         assert (found[4096 : 4096 + 256] == source).all()
 
 
+def test_wrong_answers(make: Make) -> None:
+    with make() as board:
+        with pytest.raises(ValueError, match="must be SLVERR, DECERR, RLAST, not 'OKAY'"):
+            board.answer(0, 8, "OKAY", reads=True, writes=True)
+        with pytest.raises(ValueError, match="writes must be False with RLAST"):
+            board.answer(0, 8, "RLAST", reads=True, writes=True)
+
+
 def test_outside_is_decerr(make: Make) -> None:
     with make() as board:
         board.write(SRC, [board.base - 8, board.base, 1])

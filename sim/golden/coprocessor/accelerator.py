@@ -375,6 +375,8 @@ class GoldenAccelerator:
         multiplies = c.unit.name not in ("lut", "lut-ternary", "pq") and d.op != OPS["copy"]
         tiles = len(c.tiles(d.n)) * c.row_tiles(d.m) * c["rows"] * c["columns"]
         steps = sum(group_steps(c.parameters, d.k, c["depth"]))
+        if multiplies and c.stays(d):
+            steps = -(-steps // c["rows"])
         for name, value in {
             "cycles": found.cycles,
             "busy": found.cycles,

@@ -6,7 +6,7 @@ when a descriptor is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from sim.golden.mpgemm.epilogue import numbers
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import mode_of
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import PLANED, Unit
 
 __all__ = ["Contract", "Extent"]
@@ -102,6 +103,21 @@ class Contract:
     def has_planes(self) -> bool:
         """Whether a job may have fewer bit planes than the engine."""
         return self.unit.name in PLANED
+
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return bool(self.parameters.get("dataflow") == "os-ws")
+
+    def stays(self, d: Descriptor) -> bool:
+        """Whether the weights of a descriptor's product stay in the array."""
+        return self.switched and d.op == OPS["gemv"]
+
+    def unit_of(self, d: Descriptor) -> Unit:
+        """Return the model of the engine as it computes a descriptor."""
+        if not self.switched:
+            return self.unit
+        return replace(self.unit, parameters=of_flow(self.unit.parameters, self.stays(d)))
 
     def bits(self, w_fmt: int) -> int:
         """Return the ``bits`` of a job."""

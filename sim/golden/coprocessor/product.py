@@ -31,12 +31,14 @@ def multiply(contract: Contract, d: Descriptor, read: Callable[[Extent], Bytes])
     Every column tile is a job of the engine's own golden model.
     """
     contract = contract.chosen(d.engine)
-    extents, unit = contract.extents(d), contract.unit
+    extents, unit = contract.extents(d), contract.unit_of(d)
     panels = [_words(panel, contract["w_slot"]) for panel in read(extents["w"])]
     scales: list[list[int]] = [[] for _ in panels]
     if "s" in extents:
         scales = [_words(panel, contract["s_slot"]) for panel in read(extents["s"])]
     a = _codes(read(extents["a"]), d.k, contract["act_slot"], contract.act_bits)
+    if contract.stays(d):  # the last tile of K is filled up, whatever with
+        panels = [panel + [0] * (-len(panel) % int(unit.parameters["rows"])) for panel in panels]
     bits, rows = contract.bits(d.w_fmt), contract.row_tiles(d.m)
     once = bool(contract.parameters["act_scale"])
     parts, nan = [], False

@@ -208,7 +208,7 @@ class Memory:
 def set_job(ctx: Any, dut: Datapath, job: dict[str, int]) -> None:
     """Offer a job."""
     names = ("m", "n", "k", "bits", "a", "w", "c", "s", "a_stride", "c_stride", "w_stride")
-    for name in (*names, "activation", "high", "low", "copy", "engine"):
+    for name in (*names, "activation", "high", "low", "copy", "engine", "gemv"):
         ctx.set(getattr(dut.job.payload, name), job.get(name, 0))
     ctx.set(dut.job.valid, 1)
 
