@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.wires import wire
 from hw.butterfly.banks import Rule, from_banks
 from hw.butterfly.enter import record_layout
-from hw.butterfly.params import ButterflyParams
+from hw.butterfly.params import EXP_BITS, ButterflyParams
 from hw.butterfly.walk import Rows, step_of
 
 __all__ = ["Leave", "answer_layout"]
@@ -20,7 +20,7 @@ def answer_layout(params: ButterflyParams) -> data.StructLayout:
     """Return the fields of a beat that leaves."""
     words = params.engines * params.lanes * params.state_bits
     fields: dict[str, Shape] = {
-        "re": unsigned(words), "im": unsigned(words), "exp": unsigned(6 * params.engines),
+        "re": unsigned(words), "im": unsigned(words), "exp": unsigned(EXP_BITS * params.engines),
     }  # fmt: skip
     fields |= {"keep": unsigned(params.engines)} if params.engines > 1 else {}
     return data.StructLayout({**fields, "last": unsigned(1), "err": unsigned(2)})
@@ -77,7 +77,7 @@ class Leave(wiring.Component):
         bits = params.lanes * params.engines * 2 * params.state_bits
         super().__init__(
             {
-                "done": In(2), "record": In(record_layout(params)), "exp": In(6 * params.engines),
+                "done": In(2), "record": In(record_layout(params)), "exp": In(EXP_BITS * params.engines),
                 "slot": Out(1), "reads": Out(1), "rows": Out(params.lanes * params.row_bits),
                 "words": In(bits), "left": Out(2),
                 "o": Out(stream.Signature(answer_layout(params))),

@@ -6,7 +6,10 @@ from typing import Any
 
 from hw.quant.params import among, within
 
-__all__ = ["BANKS", "ORDERS", "SCALINGS", "ButterflyParams", "power_of_two"]
+__all__ = ["BANKS", "EXP_BITS", "ORDERS", "SCALINGS", "ButterflyParams", "power_of_two"]
+
+#: Width of an exponent: twelve shifts by up to 15 fit.
+EXP_BITS = 9
 
 #: Scaling -> what holds the range of a Fourier transform.
 SCALINGS = {

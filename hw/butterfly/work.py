@@ -12,7 +12,7 @@ from hw.butterfly.banks import Rule, from_banks, pairs, to_banks, unpaired
 from hw.butterfly.enter import over_limits, record_layout
 from hw.butterfly.issue import Issue
 from hw.butterfly.pair import Pair, shift_of
-from hw.butterfly.params import ButterflyParams
+from hw.butterfly.params import EXP_BITS, ButterflyParams
 from hw.butterfly.walk import Walk
 
 __all__ = ["Work"]
@@ -43,7 +43,7 @@ class Work(wiring.Component):
         What the banks of either set give, in the next cycle.
     writes : ``Out(2)``, to_even, to_odd, results : ``Out``
         Whose banks are written, where and with what.
-    done : ``Out(2)``, exp : ``Out(engines * 6)``
+    done : ``Out(2)``, exp : ``Out(engines * EXP_BITS)``
         Whose last results are written, and the exponents of its rows.
     """
 
@@ -63,7 +63,7 @@ class Work(wiring.Component):
                 "even": Out(params.row_bits), "odd": Out(params.row_bits),
                 "words0": In(bits), "words1": In(bits), "writes": Out(2),
                 "to_even": Out(params.row_bits), "to_odd": Out(params.row_bits),
-                "results": Out(bits), "done": Out(2), "exp": Out(6 * params.engines),
+                "results": Out(bits), "done": Out(2), "exp": Out(EXP_BITS * params.engines),
             }
         )  # fmt: skip
 
@@ -178,7 +178,7 @@ class Work(wiring.Component):
                 shift = Const(int(params.scaling == "half"), 2)
             shift = wire(m, Mux(tag.real, sigma[:4], shift), "shift")
             extra = Signal(most.bit_length(), name=f"extra{engine}")
-            exp = Signal(signed(6), name=f"exp{engine}")
+            exp = Signal(signed(EXP_BITS), name=f"exp{engine}")
             base = Mux(record.inverse, -record.log2n, 0)
             with m.If(tag.first):
                 m.d.sync += [
