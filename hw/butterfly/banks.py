@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where elements live: rules that spread rows over banks, and the networks that undo them.
 
-Row J of a vector lies at the address that has the bits of J in reverse, as many as the vector needs:
-stage s then joins addresses that differ in bit s, whatever the size.
+Row J of a vector lies at the address that has the bits of J in reverse, as many as the vector
+needs: stage s then joins addresses that differ in bit s, whatever the size.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Rule:
         count = self._params.lane_bits
         if self._params.banks == "popcount":
             total = sum((bit for bit in address[1:]), address[0])
-            return wire(m, Value.cast(total)[:count], "mark")
+            return wire(m, (total | Const(0, count))[:count], "mark")
         bits = list(address)
         if self._params.banks == "parity":
             return wire(m, Cat(_folded(bits), Const(0, count - 1)), "mark")
@@ -125,6 +125,4 @@ def unpaired(m: Module, words: list[Value], near: Value) -> list[Value]:
     for bit in range(len(near)):
         order = [_lane(k // 2, k % 2, bit) for k in range(len(words))]
         places.append([words[order.index(lane)] for lane in range(len(words))])
-    return [
-        _selected(m, [place[lane] for place in places], near) for lane in range(len(words))
-    ]
+    return [_selected(m, [place[lane] for place in places], near) for lane in range(len(words))]

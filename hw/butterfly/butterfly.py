@@ -114,10 +114,10 @@ class Butterfly(wiring.Component):
             m.submodules[f"bank{number}_{bank}"] = memory
             write, read = memory.write_port(), memory.read_port()
             entering = enter.data.word_select(bank, parts * narrow)
-            entering = Cat(
-                *(entering.word_select(k, narrow).as_signed() for k in range(parts))
-            ) if bits == narrow else Cat(
-                *(self._wide(entering.word_select(k, narrow), bits) for k in range(parts))
+            entering = (
+                Cat(*(entering.word_select(k, narrow).as_signed() for k in range(parts)))
+                if bits == narrow
+                else Cat(*(self._wide(entering.word_select(k, narrow), bits) for k in range(parts)))
             )
             even = bank % 2 == 0
             row = leave.rows.word_select(bank, params.row_bits)

@@ -118,7 +118,7 @@ class Enter(wiring.Component):
         goes = wire(m, Mux(weights, ~self.in_use.bit_select(~latest, 1), self.free), "goes")
         begins = wire(m, self.i.valid & ~body & ~owes, "begins")
         take = wire(m, self.i.valid & self.i.ready, "take")
-        rows = Rows(m, params, step, take, begins)
+        rows = Rows(m, params.row_bits, step, take, begins)
         due = wire(m, rows.ends & (~weights | (stage + 1 == log2n)), "due")
         last = wire(m, take & beat.last, "last")
         m.d.comb += [
@@ -129,7 +129,7 @@ class Enter(wiring.Component):
         ]
         with m.If(begins):
             m.d.sync += [op.eq(beat.op), log2n.eq(beat.log2n), body.eq(1), late.eq(0), stage.eq(0)]
-            m.d.sync += step.eq(step_of(m, params, beat.log2n))
+            m.d.sync += step.eq(step_of(m, params.row_bits, params.lane_bits, beat.log2n))
             if params.engines > 1:
                 m.d.sync += keep.eq(beat.keep)
         with m.If(take):

@@ -125,9 +125,7 @@ class Issue(wiring.Component):
         # Only of vectors of few rows: beats, and what was behind the partners of the stage.
         size = Signal(4)
         behind = Signal(4)
-        small = [
-            wire(m, record.log2n == params.lane_bits + k, "small") for k in range(1, 4)
-        ]
+        small = [wire(m, record.log2n == params.lane_bits + k, "small") for k in range(1, 4)]
         single = wire(m, record.log2n <= params.lane_bits, "single")
         beats = wire(m, Cat(single, *small), "beats")
         with m.If(start):

@@ -14,12 +14,9 @@ from hw.butterfly.params import ButterflyParams
 __all__ = ["Rows", "Walk", "near_bits", "step_of"]
 
 
-def step_of(m: Module, params: ButterflyParams, log2n: Value) -> Value:
-    """Return ``2**(row_bits - r)`` for vectors of ``2**r`` rows: the step of :class:`Rows`."""
-    top = params.row_bits
-    found = [
-        wire(m, log2n == params.lane_bits + top - k, "size") for k in range(top)
-    ]
+def step_of(m: Module, bits: int, base: int, log2n: Value) -> Value:
+    """Return the step of :class:`Rows` of ``bits`` for ``2**(log2n - base)`` rows, or else one."""
+    found = [wire(m, log2n == base + bits - k, "size") for k in range(bits)]
     return wire(m, Cat(*found, ~Cat(*found).any()), "step")
 
 
@@ -39,10 +36,7 @@ class Rows:
     are counted in the upper bits of a word and read backwards.
     """
 
-    def __init__(
-        self, m: Module, params: ButterflyParams, step: Value, moves: Value, clear: Value
-    ):  # fmt: skip
-        bits = params.row_bits
+    def __init__(self, m: Module, bits: int, step: Value, moves: Value, clear: Value):
         count = Signal(bits, name="count")
         total = wire(m, count + step, "total")
         with m.If(clear):
@@ -103,11 +97,11 @@ class Walk(wiring.Component):
         bits = params.row_bits
         rule = Rule(params)
         step = Signal(bits + 1)
-        rows = Rows(m, params, step, self.go, self.start)
+        rows = Rows(m, bits, step, self.go, self.start)
         near = Signal(params.lane_bits)
         hot, low = Signal(bits), Signal(bits)
         edge = Cat(*reversed(list(step)))  # one bit, above those of addresses
-        begin_step = step_of(m, params, self.log2n)
+        begin_step = step_of(m, bits, params.lane_bits, self.log2n)
         begin_near = near_bits(m, params, self.log2n)
         begins_inside = wire(m, begin_step[bits], "begins_inside")
         after = Cat(Const(0, 1), hot)

@@ -136,9 +136,7 @@ class Work(wiring.Component):
             self.exp.eq(exp),
         ]
         moves = (walk.exchange, walk.first, walk.second)
-        m.d.comb += self.results.eq(
-            Cat(*to_banks(m, rule, unpaired(m, results, walk.near), moves))
-        )
+        m.d.comb += self.results.eq(Cat(*to_banks(m, rule, unpaired(m, results, walk.near), moves)))
         return m
 
     def _pair(self, m: Module, k: int, engine: int, elements: list[Value]) -> Pair:
