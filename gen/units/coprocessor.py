@@ -16,6 +16,7 @@ HELP = {
     "perf": "performance counters",
     "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "
     "of descriptors and registers; or none",
+    "accumulate": "let descriptors add to what C holds, for sums longer than the engine's",
     "preset": "a board's values for all that is not given, see below",
 }
 

@@ -49,7 +49,9 @@ class Datapath(wiring.Component):
     a_command, w_command, s_command : ``Out(command(addr_bits))``
         What to read of A, W and S. Those of A begin at any byte, the others at multiples of
         ``params.w_align`` and ``params.s_align``. S is absent in engines without scales.
-    a_beat, w_beat, s_beat : ``In(read_beats(data_width))``
+    r_command : ``Out(command(addr_bits))``
+        What to read of C, at any byte. Present with ``params.accumulate``.
+    a_beat, w_beat, s_beat, r_beat : ``In(read_beats(data_width))``
     c_command : ``Out(command(addr_bits))``, ``c_beat`` : ``Out(write_beats(data_width))``
         What to write; commands begin at any byte.
     c_written : ``In(1)``
@@ -72,7 +74,7 @@ class Datapath(wiring.Component):
     def __init__(self, params: CoprocessorParams):
         self.params = params
         bits, width = params.addr_bits, params.data_width
-        self.kinds = ("a", "w", "s") if params.scaled else ("a", "w")
+        self.kinds = ("a", "w", *("s" * bool(params.scaled)), *("r" * params.accumulate))
         job = job_signature(bits, len(params.parts))
         members: dict[str, Any] = {"job": In(job), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
@@ -121,6 +123,10 @@ class Datapath(wiring.Component):
 
         start, copies = Signal(), Signal()
         self._copies(m, rows, store, job, copies)
+        if params.accumulate:
+            wiring.connect(m, store.fetch, wiring.flipped(self.r_command))
+            wiring.connect(m, wiring.flipped(self.r_beat), store.fetched)
+            m.d.comb += store.accumulate.eq(job.accumulate)
         takes_scale = own(m, job.engine, [part.has_scale for part in parts_of], "takes_scale")
         if params.scaled:
             m.submodules.scales = scales = PanelBuffer(params, "scale")

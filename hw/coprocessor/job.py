@@ -29,6 +29,7 @@ def job_signature(addr_bits: int, engines: int = 1) -> stream.Signature:
                 "copy": 1,
                 "engine": range(engines),
                 "gemv": 1,
+                "accumulate": 1,
             }
         )
     )

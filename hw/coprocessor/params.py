@@ -30,6 +30,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "outstanding": 8,
         "perf": True,
         "protect": "none",
+        "accumulate": False,
     }
 )
 
@@ -102,6 +103,7 @@ class CoprocessorParams(EngineFacts):
     outstanding: int = _UNSET  #: Bursts that may be under way, each direction.
     perf: bool = _UNSET  #: Whether there are counters.
     protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
+    accumulate: bool = _UNSET  #: Whether products may be added to what C holds.
     preset: str | None = None  #: One of :data:`PRESETS`.
 
     def __post_init__(self) -> None:
@@ -119,8 +121,9 @@ class CoprocessorParams(EngineFacts):
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
         if self.max_burst & (self.max_burst - 1):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
-        if not isinstance(self.perf, bool):
-            raise ValueError(f"perf must be True or False, not {self.perf!r}")
+        for name in ("perf", "accumulate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.protect not in PROTECTIONS:
             raise ValueError(f"protect must be none or secded, not {self.protect!r}")
         if self.max_burst * self.bus_bytes > 4096:
@@ -157,6 +160,16 @@ class CoprocessorParams(EngineFacts):
         if self.c_bytes > 8:
             raise ValueError(
                 f"results must have at most 64 bits behind a co-processor, not {8 * self.c_bytes}"
+            )
+        if self.accumulate and not any(part.sums for part in self.parts):
+            raise ValueError(
+                "accumulate must not be given where no engine gives sums of integers, "
+                f"as with {self.text!r}"
+            )
+        if self.accumulate and 8 * self.c_bytes > self.data_width:
+            raise ValueError(
+                f"data_width must be at least {8 * self.c_bytes}, the bits of a result, with "
+                f"accumulate, not {self.data_width}"
             )
 
     def _check_engine(self, part: EngineFacts) -> None:
@@ -312,6 +325,8 @@ class CoprocessorParams(EngineFacts):
             for part in self.parts
         ]
         computed: dict[str, Any] = each[0] if len(each) == 1 else {"engines": each}
+        if self.accumulate:
+            computed = {**computed, "accumulate": True}
         acc_bits = [part.shape.acc_bits for part in self.parts]
         bits = self.rows * self.act_depth * self.act_word
         bits += self.wgt_depth * self.wgt_word + self.scale_depth * self.scale_word

@@ -11,7 +11,7 @@ from amaranth.utils import exact_log2
 
 from hw.arith.wires import wire
 from hw.axi.axis import RegisterSlice
-from hw.axi.dma import command, write_beats
+from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
 from hw.mpgemm.writer import out_signature
@@ -42,6 +42,10 @@ class Store(wiring.Component):
         The ``m_axis_out`` of each engine.
     command : ``Out(command(addr_bits))``, ``beat`` : ``Out(write_beats(data_width))``
         To the writer of memory. Commands may begin at any byte.
+    accumulate : ``In(1)``
+        Add to what is in memory. Present with ``params.accumulate``, as are the next two.
+    fetch : ``Out(command(addr_bits))``, ``fetched`` : ``In(read_beats(data_width))``
+        To the reader of memory, for each row what it is added to.
     written : ``In(1)``
         A command's bytes are in memory.
     done : ``Out(1)``
@@ -58,8 +62,14 @@ class Store(wiring.Component):
 
     def __init__(self, params: CoprocessorParams):
         self.params = params
+        reads = {
+            "accumulate": In(1),
+            "fetch": Out(command(params.addr_bits)),
+            "fetched": In(read_beats(params.data_width)),
+        }
         super().__init__(
             {
+                **(reads if params.accumulate else {}),
                 "start": In(1),
                 "m": In(16),
                 "n": In(16),
@@ -105,7 +115,14 @@ class Store(wiring.Component):
         )
         row_bytes = wire(m, count << size, "row_bytes")
         last = wire(m, left == 1, "last")
-        sent = wire(m, left.any() & held.i.ready, "sent")
+        here_too: Value = Const(1, 1)  # what is added to
+        word = row[:width]
+        if params.accumulate:
+            here_too, word = self._accumulated(m, word, beats)
+        sends = wire(m, left.any() & here_too, "sends")
+        sent = wire(m, sends & held.i.ready, "sent")
+        if params.accumulate:
+            m.d.comb += self._sent.eq(sent)
         free = ~left.any() | sent & last
         named = ~self.command.valid | self.command.ready
         m.d.comb += takes.eq(free & named)
@@ -113,12 +130,15 @@ class Store(wiring.Component):
         taken = wire(m, seen & active & ~row_fails, "taken")
 
         m.d.comb += [
-            held.i.valid.eq(left.any()),
-            held.i.payload.data.eq(row[:width] if wide else self._activated(m, row[:width])),
+            held.i.valid.eq(sends),
+            held.i.payload.data.eq(word if wide else self._activated(m, word)),
             held.i.payload.last.eq(last),
         ]
         with m.If(self.command.ready):
             m.d.sync += self.command.valid.eq(0)
+        if params.accumulate:
+            with m.If(self.fetch.ready):
+                m.d.sync += self.fetch.valid.eq(0)
         with m.If(sent):
             m.d.sync += [row.eq(row[width:]), left.eq(left - 1)]
         with m.If(taken):
@@ -131,6 +151,12 @@ class Store(wiring.Component):
                 here.eq(here + self.stride),
                 left_m.eq(left_m - 1),
             ]
+            if params.accumulate:
+                m.d.sync += [
+                    self.fetch.valid.eq(self.accumulate),
+                    self.fetch.payload.addr.eq(here),
+                    self.fetch.payload.bytes.eq(row_bytes),
+                ]
             with m.If(closes_m):
                 following = (tile + params.columns * params.c_bytes)[: len(tile)]
                 m.d.sync += [left_m.eq(self.m), left_n.eq(left_n - params.columns)]
@@ -183,6 +209,23 @@ class Store(wiring.Component):
         ]
         row = data.View(form, fifo.r_data)
         return row.data, row.fails, row.nan, fifo.r_rdy, takes
+
+    def _accumulated(self, m: Module, word: Value, beats: int) -> tuple[Value, Value]:
+        """Return whether a beat of results can leave, and the beat with what is added to it."""
+        bits, self._sent = 8 * self.params.c_bytes, Signal(name="beat_sent")
+        # One place is an output register, which takes a beat only after it was in another one.
+        m.submodules.before = before = SyncFIFOBuffered(width=len(word), depth=beats + 1)
+        m.d.comb += [
+            before.w_en.eq(self.fetched.valid),
+            before.w_data.eq(self.fetched.payload.data),
+            before.r_en.eq(self._sent),
+        ]
+        held = wire(m, before.r_data & self.accumulate.replicate(len(word)), "before")
+        sums = [
+            (word.word_select(i, bits) + held.word_select(i, bits))[:bits]
+            for i in range(len(word) // bits)
+        ]
+        return before.r_rdy | ~self.accumulate, wire(m, Cat(*sums), "summed")
 
     def _activated(self, m: Module, word: Value) -> Value:
         """Return ``word``, of whole results, past the activation."""

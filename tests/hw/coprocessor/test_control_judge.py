@@ -122,7 +122,9 @@ def draw(source, params):
 @pytest.mark.parametrize("name", ENGINES)
 def test_refusals(name):
     engine, addr_bits = ENGINES[name]
-    params = CoprocessorParams(engine=engine, addr_bits=addr_bits)
+    params = CoprocessorParams(
+        engine=engine, addr_bits=addr_bits, accumulate=name in ("several", "planes")
+    )
     contract = Contract.of({"unit": "coprocessor", "contract": contract_of(params)})
     dut, source, seen = Judge(facts_of(params)), random.Random(4), Counter()
 
