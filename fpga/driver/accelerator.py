@@ -428,14 +428,16 @@ class Accelerator:
         given, that of the target a multiple of 4. The two must not overlap. Raises as
         :meth:`gemm` does.
         """
-        device = self.device
+        device, most = self.device, self.contract.most
+        if not self.contract.fields["features"]["copy"]:
+            raise ValueError("the device was built without the op copy")
         strides = [size if s is None else s for s in (source_stride, target_stride)]
         strides = strides if rows > 1 else [0, 0]
         if strides[1] % 4:
             raise ValueError(f"target_stride must be a multiple of 4, not {strides[1]}")
         for name, value in (("size", size), ("rows", rows)):
-            if not 1 <= value <= MOST:
-                raise ValueError(f"{name} must be 1 to {MOST}, not {value}")
+            if not 1 <= value <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {value}")
         for name, value, step in zip(("source", "target"), strides, (1, 4), strict=True):
             if not 0 <= value <= step * MOST:
                 raise ValueError(f"{name}_stride must be at most {step * MOST}, not {value}")

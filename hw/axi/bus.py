@@ -22,7 +22,8 @@ class Bus(wiring.Signature):
     ack : ``In(1)``
         High for one cycle, later than ``request``: the access is over.
     value, error : ``In(32)``, ``In(1)``
-        With ``ack``: the word that was read (0 if none), and whether the access was refused.
+        With ``ack``: the word that was read (0 if none), and whether the access was refused. Both
+        are 0 without.
     """
 
     def __init__(self, address_width: int):

@@ -10,9 +10,11 @@ from amaranth.utils import bits_for
 
 from hw.coprocessor.choice import own
 from hw.coprocessor.control_facts import ControlFacts
-from hw.coprocessor.descriptor import job_layout, row_bytes
+from hw.coprocessor.descriptor import row_bytes
 
 __all__ = ["Extents"]
+
+W_STRIDE_BITS = 20  #: Of the longest stride of a job.
 
 
 class Phase(enum.Enum):
@@ -39,7 +41,7 @@ class Extents(wiring.Component):
 
     Members
     -------
-    job : ``In(job_layout(facts))``
+    job : ``In(facts.job_layout)``
         Looked at from ``start`` to ``done``.
     start : ``In(1)``
         Begin, for one cycle, whatever was going on.
@@ -55,15 +57,18 @@ class Extents(wiring.Component):
 
     def __init__(self, facts: ControlFacts):
         self.facts = facts
-        layout = job_layout(facts)
-        super().__init__({"job": In(layout), "start": In(1), "done": Out(1), "beyond": Out(1)})
+        super().__init__(
+            {"job": In(facts.job_layout), "start": In(1), "done": Out(1), "beyond": Out(1)}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
-        top = max(facts.addr_bits, 32)  # of the numbers, so that no stride is cut
+        engines, choice = facts.engines, job.engine
+        # Of the numbers, so that no stride is cut.
+        longest = max(max(*one.step_bytes, one.s_slot * one.s_beats) for one in engines)
+        top = max(facts.addr_bits, W_STRIDE_BITS, bits_for(longest))
         acc, held = Signal(top + 2), Signal(top + 1)
         a_row, c_row = row_bytes(m, facts, job)
-        engines, choice = facts.engines, job.engine
 
         def step_of(number: int) -> Any:
             each = engines[number]

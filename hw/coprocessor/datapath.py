@@ -14,8 +14,7 @@ from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.copier import Copier
 from hw.coprocessor.engine_facts import EngineFacts
-from hw.coprocessor.job import job_signature
-from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
+from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.row_buffer import RowBuffer
 from hw.coprocessor.store import Store
@@ -37,8 +36,8 @@ class Datapath(wiring.Component):
 
     Members
     -------
-    job : ``In(job_signature(addr_bits, engines))``
-        Taken when it is begun.
+    job : ``In(params.job_signature)``
+        Taken when it is begun. Its payload stays until ``done`` or ``clear``.
     done : ``Out(1)``
         For one cycle: all bytes of C are in memory. The next job is taken only later.
     engine_error, nan : ``Out(1)``
@@ -75,8 +74,7 @@ class Datapath(wiring.Component):
         self.params = params
         bits, width = params.addr_bits, params.data_width
         self.kinds = ("a", "w", *("s" * bool(params.scaled)), *("r" * params.accumulate))
-        job = job_signature(bits, len(params.parts))
-        members: dict[str, Any] = {"job": In(job), "clear": In(1)}
+        members: dict[str, Any] = {"job": In(params.job_signature), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
         for kind in self.kinds:
             members |= {
@@ -104,13 +102,14 @@ class Datapath(wiring.Component):
         parts_of, engines = params.parts, []
         for number, part in enumerate(parts_of):
             engine = part.build_engine()
+            engine.sliced = params.slices
             m.submodules[f"engine{number or ''}"] = engine
             engines.append(engine)
         m.submodules.rows = rows = RowBuffer(params)
         m.submodules.panels = panels = PanelBuffer(params, "wgt")
         m.submodules.store = store = Store(params)
         parts: list[Any] = [rows, panels, store]
-        job = Signal(self.job.payload.shape())
+        job = self.job.payload
         for number, engine in enumerate(engines):
             act, wgt = getattr(rows, rows.acts[number]), getattr(panels, f"beats{number or ''}")
             if parts_of[number].switched:
@@ -122,7 +121,10 @@ class Datapath(wiring.Component):
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
         start, copies = Signal(), Signal()
-        self._copies(m, rows, store, job, copies)
+        if params.copies:
+            self._copies(m, rows, store, job, copies)
+        else:
+            self._alone(m, rows, store)
         if params.accumulate:
             wiring.connect(m, store.fetch, wiring.flipped(self.r_command))
             wiring.connect(m, wiring.flipped(self.r_beat), store.fetched)
@@ -139,7 +141,7 @@ class Datapath(wiring.Component):
             m.d.comb += scales.address.eq(job.s)
         slots = [part.act_slot for part in parts_of]
         row_bits = own(m, job.engine, slots, "row_bits", lambda s: job.k << exact_log2(s))
-        depths, less = [part.depth for part in parts_of], (job.k - 1)[:16]
+        depths, less = [part.depth for part in parts_of], (job.k - 1)[: len(job.k)]
         last_step = own(m, job.engine, depths, "own_steps", lambda d: less >> exact_log2(d))
         last_step = wire(m, last_step, "last_step")
         m.d.comb += [
@@ -180,7 +182,7 @@ class Datapath(wiring.Component):
             copies.eq(busy & job.copy & ~sized),
         ]
         with m.If(taken):
-            m.d.sync += [busy.eq(1), job.eq(self.job.payload)]
+            m.d.sync += busy.eq(1)
         with m.If(start | copies):
             m.d.sync += sized.eq(1)
         with m.If(self.done):
@@ -226,6 +228,14 @@ class Datapath(wiring.Component):
                 other.ready.eq(outer.ready & ~ours),
             ]
 
+    def _alone(self, m: Module, rows: RowBuffer, store: Store) -> None:
+        """Give A and C to those who compute; there is no copier."""
+        wiring.connect(m, rows.command, wiring.flipped(self.a_command))
+        wiring.connect(m, wiring.flipped(self.a_beat), rows.beat)
+        wiring.connect(m, store.command, wiring.flipped(self.c_command))
+        wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
+        m.d.comb += [store.written.eq(self.c_written), self.done.eq(store.done)]
+
     def _switched(self, m: Module, number: int, job: Any, act: Any, wgt: Any) -> tuple[Any, Any]:
         """Return the streams of an engine in which a job for a vector lets the weights stay."""
         shape = self.params.parts[number].shape
@@ -248,7 +258,7 @@ class Datapath(wiring.Component):
             return Const(1, 1)
         more = [count for part in parts for count in _beats_less(part)]
         size = max(more).bit_length()
-        left, begun, last = Signal(size), Signal(), Signal(COUNT_BITS)
+        left, begun, last = Signal(size), Signal(), Signal(self.params.count_bits)
         m.d.comb += panels.last_slot.eq(last)
         m.d.sync += begun.eq(taken)
         with m.If(taken):
@@ -290,18 +300,21 @@ class Datapath(wiring.Component):
 
     def _engine_jobs(self, m: Module, engines: list[Any], job: Any, start: Value) -> None:
         """Give the chosen engine a job for each column tile."""
-        columns, left = self.params.columns, Signal(16)
+        columns, left = self.params.columns, Signal(self.params.size_bits)
         closes = wire(m, left <= columns, "closes_n")
-        width = Mux(closes, left, columns)[:16]
+        width = Mux(closes, left, columns)[: len(left)]
+
+        def wide(size: Value) -> Value:
+            return Cat(size, Const(0, 16 - len(size)))
+
+        sizes = (wide(job.m), wide(width), wide(job.k), job.bits)
         ready = []
         for number, engine in enumerate(engines):
             mine = chosen(job.engine, number)
             m.d.comb += [
                 engine.s_axis_job.valid.eq(left.any() & mine),
                 engine.s_axis_job.payload.tdata.eq(
-                    Cat(
-                        job.m, width, job.k, job.bits, job.gemv & self.params.parts[number].switched
-                    )
+                    Cat(*sizes, job.gemv & self.params.parts[number].switched)
                 ),
             ]
             ready.append(engine.s_axis_job.ready & mine)

@@ -9,10 +9,20 @@ from operator import or_
 from types import MappingProxyType
 from typing import Any
 
+from amaranth.lib import stream
+from amaranth.utils import bits_for
+
 from hw.coprocessor.engine_facts import EngineFacts, OneEngine, power
 from hw.coprocessor.engine_text import resolved_engine
+from hw.coprocessor.job import job_signature
 from hw.mpgemm.array_params import ArrayParams
-from hw.spec.coprocessor import MAX_ENGINES, coprocessor_map
+from hw.spec.coprocessor import (
+    DESCRIPTOR_BYTES,
+    FEATURES,
+    MAX_ENGINES,
+    RECORD_BYTES,
+    coprocessor_map,
+)
 from hw.spec.registers import RegisterMap, build_id
 
 __all__ = ["DEFAULTS", "PRESETS", "PROTECTIONS", "CoprocessorParams"]
@@ -29,6 +39,11 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "max_burst": 16,
         "outstanding": 8,
         "perf": True,
+        "queue": True,
+        "copies": True,
+        "watchdog": True,
+        "slices": True,
+        "size_bits": 16,
         "protect": "none",
         "accumulate": False,
     }
@@ -37,15 +52,21 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 #: What a preset sets, where no option says otherwise.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "tiny": {  # more than an iCEBreaker has room for
+        "tiny": {  # iCEBreaker: as little as computes
             "engine": "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int4 "
-            "--max-k 1024",
+            "--max-k 1024 --target ice40",
             "data_width": 32,
+            "addr_bits": 17,
             "act_kib": 1,
             "wgt_kib": 1,
             "max_burst": 8,
-            "outstanding": 2,
+            "outstanding": 1,
             "perf": False,
+            "queue": False,
+            "copies": False,
+            "watchdog": False,
+            "slices": False,
+            "size_bits": 10,
         },
         "small": {  # ULX3S 85F, Tang Nano 20K
             "engine": "array --dataflow cube --rows 2 --columns 4 --lanes 4 --format int4",
@@ -79,6 +100,7 @@ _RANGES = (
     ("wgt_kib", 1, 4096),
     ("max_burst", 1, 256),
     ("outstanding", 1, 64),
+    ("size_bits", 8, 16),
 )
 
 #: Stands for "as the preset has it, or DEFAULTS".
@@ -102,6 +124,11 @@ class CoprocessorParams(EngineFacts):
     max_burst: int = _UNSET  #: Beats of the longest burst.
     outstanding: int = _UNSET  #: Bursts that may be under way, each direction.
     perf: bool = _UNSET  #: Whether there are counters.
+    queue: bool = _UNSET  #: Whether descriptors can come from a ring in memory.
+    copies: bool = _UNSET  #: Whether there is the op "copy".
+    watchdog: bool = _UNSET  #: Whether a bus that stands still is noticed.
+    slices: bool = _UNSET  #: Whether register slices part engine and buffers.
+    size_bits: int = _UNSET  #: Bits of M and N.
     protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
     accumulate: bool = _UNSET  #: Whether products may be added to what C holds.
     preset: str | None = None  #: One of :data:`PRESETS`.
@@ -121,7 +148,7 @@ class CoprocessorParams(EngineFacts):
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
         if self.max_burst & (self.max_burst - 1):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
-        for name in ("perf", "accumulate"):
+        for name in ("perf", "queue", "copies", "watchdog", "slices", "accumulate"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.protect not in PROTECTIONS:
@@ -264,6 +291,35 @@ class CoprocessorParams(EngineFacts):
         """Multiple of bytes at which every read of S begins, 0 without scales."""
         return min((16, *(part.s_slot for part in self.scaled))) if self.scaled else 0
 
+    # Sizes.
+
+    @property
+    def k_bits(self) -> int:
+        """Bits of K."""
+        return bits_for(max(part.max_k for part in self.parts))
+
+    @property
+    def count_bits(self) -> int:
+        """Bits that hold the slots of a panel: K steps of up to 16 beats."""
+        beats = max(part.beats for part in self.parts)
+        return self.k_bits + bits_for(beats - 1) if beats > 1 else self.k_bits
+
+    @property
+    def job_signature(self) -> stream.Signature:
+        """The stream of jobs for the datapath."""
+        return job_signature(self.addr_bits, len(self.parts), self.size_bits, self.k_bits)
+
+    @property
+    def features(self) -> dict[str, bool]:
+        """What of :data:`hw.spec.coprocessor.FEATURES` is there."""
+        return {
+            "queue": self.queue,
+            "copy": self.copies,
+            "timeout": self.watchdog,
+            "counters": self.perf,
+            "protection": self.protected,
+        }
+
     # Buffers.
 
     @property
@@ -301,6 +357,18 @@ class CoprocessorParams(EngineFacts):
             steps = self.wgt_depth * self.wgt_word // (8 * part.w_slot)
             bits.append(-(-steps // (part.group_steps or steps)) * 8 * part.s_slot)
         return max(4, power(-(-max(bits) // self.scale_word))) if self.scaled else 0
+
+    @property
+    def max_read(self) -> int:
+        """Bytes of the longest read, none longer than a burst or a word of a buffer."""
+        words = (self.act_word, self.wgt_word, self.scale_word)
+        return max(DESCRIPTOR_BYTES, self.max_burst * self.bus_bytes, max(words) // 8)
+
+    @property
+    def max_write(self) -> int:
+        """Bytes of the longest write: a row of a tile, a piece of a copy, a record."""
+        row = self.columns * self.c_bytes
+        return max(RECORD_BYTES, self.max_burst * self.bus_bytes, row)
 
     def chunk(self, word: int, depth: int) -> int:
         """Words of a read: a burst, or half of what a buffer of ``depth`` words holds."""
@@ -345,6 +413,8 @@ class CoprocessorParams(EngineFacts):
             max_burst=self.max_burst,
             outstanding=self.outstanding,
             addr_bits=self.addr_bits,
+            features=sum(1 << FEATURES[name] for name, there in self.features.items() if there),
+            size_bits=self.size_bits,
             build=build_id({**computed, **reached}),
             numbers=[part.numbers for part in self.parts],
         )

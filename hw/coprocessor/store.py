@@ -31,7 +31,7 @@ class Store(wiring.Component):
     -------
     start : ``In(1)``
         A job begins. What follows stays until it is done.
-    m, n : ``In(16)``
+    m, n : ``In(params.size_bits)``
     address : ``In(addr_bits)``, ``stride`` : ``In(18)``
         Of C, in bytes.
     activation : ``In(2)``, ``high``, ``low`` : ``In(signed(8))``
@@ -71,8 +71,8 @@ class Store(wiring.Component):
             {
                 **(reads if params.accumulate else {}),
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
                 "address": In(params.addr_bits),
                 "stride": In(18),
                 "activation": In(2),
@@ -104,7 +104,7 @@ class Store(wiring.Component):
 
         # The row that is being sent, what is left of it at the bottom.
         row, left = Signal(beats * width), Signal(range(beats + 1))
-        left_m, left_n = Signal(16), Signal(16)
+        left_m, left_n = (Signal(params.size_bits, name=f"left_{name}") for name in "mn")
         tile, here = Signal(params.addr_bits), Signal(params.addr_bits)
         active, waiting = Signal(), Signal(12)  # rows are to come; commands are under way
 

@@ -16,7 +16,7 @@ import pytest
 from gen.emit import emit
 from gen.unit import Unit, discover
 from sim import formal
-from sim.bench import properties_axi, properties_axis
+from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.formal import Proof, prove
 from tests.verilog.mutants import MUTANTS, mutate
 
@@ -86,7 +86,8 @@ def proof_of(unit: Unit, case: dict[str, Any], folder: Path, **options: Any) -> 
 @pytest.mark.parametrize(("unit", "case"), _cases())
 def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     text, manifest = emit(unit, unit.params(**case))
-    if not manifest["streams"] and properties_axi.axi_prefix(manifest) is None:
+    axi = properties_axi.axi_prefix(manifest) is not None
+    if not (manifest["streams"] or axi or properties_cfu.takes_instructions(manifest)):
         with pytest.raises(ValueError, match="cannot be proved"):
             prove(text, manifest, tmp_path)
         return
@@ -205,6 +206,29 @@ def test_fault_of_axi(changes: dict[str, str], refuted: str | None, tmp_path: Pa
     proof = prove(mutate(text, manifest, count | changes), manifest, tmp_path)
     assert not proof.proved
     assert refuted is None or refuted in (proof.refuted or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "refuted"),
+    [
+        ({"rsp_valid": "c_rsp_valid && rsp_ready"}, "depends"),
+        ({"rsp_payload_outputs_0": "c_rsp_payload_outputs_0 ^ n[0]"}, "rsp_payload_kept"),
+        ({"rsp_valid": "c_rsp_valid && n[2]"}, None),
+        ({"rsp_valid": "c_rsp_valid || &n"}, "rsp_not_early"),
+        ({"cmd_ready": "1'b1"}, "cmd_one"),
+        ({"cmd_ready": "c_cmd_ready && n[2]"}, "cmd_taken"),
+        ({"c_reset": "1'b0"}, "rsp_"),
+    ],
+)
+def test_fault_of_instructions(
+    changes: dict[str, str], refuted: str | None, tmp_path: Path
+) -> None:
+    unit = discover()["cfu"]
+    text, manifest = emit(unit, unit.params(**unit.cases[0]))
+    count = {"_": "reg [2:0] n = 0; always @(posedge clk) n <= n + 1;"}
+    proof = prove(mutate(text, manifest, count | changes), manifest, tmp_path)
+    assert not proof.proved
+    assert refuted is None or refuted in (proof.refuted or ""), proof.refuted
 
 
 def test_request_never_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,15 @@ ENGINES = {
     ),
 }  # fmt: skip
 
+#: A preset that lacks what can be left out; the same with one thing more.
+LEAN = {"tiny": {"preset": "tiny"}, "queued": {"preset": "tiny", "queue": True}}
+
 
 @cache
 def built(name):
-    """Return Verilog and manifest of one of the engines behind the co-processor."""
+    """Return Verilog and manifest of one of the engines behind the co-processor, or of a preset."""
+    if name in LEAN:
+        return emit(discover()["coprocessor"], discover()["coprocessor"].params(**LEAN[name]))
     engine, width, act, wgt, burst, outstanding, perf, *accumulate = ENGINES[name]
     unit = discover()["coprocessor"]
     return emit(

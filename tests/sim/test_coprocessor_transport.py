@@ -145,7 +145,7 @@ def test_injected_errors(make: Make, response: str, write: bool) -> None:
     """They reach the design, nothing is written there, and they can be taken back."""
     code = {"SLVERR": 2, "DECERR": 3}[response]
     with make() as board:
-        start = board.model.base + (4096 * 2 if write else 0)
+        start = board.base + (4096 * 2 if write else 0)
         board.answer(start + 64, 8, response, reads=not write, writes=write)
         source, found = copy(board, 32)
         assert board.read(STATE, 1) == [code << 1 | 1]
@@ -159,7 +159,7 @@ def test_injected_errors(make: Make, response: str, write: bool) -> None:
 
 def test_outside_is_decerr(make: Make) -> None:
     with make() as board:
-        board.write(SRC, [board.model.base - 8, board.model.base, 1])
+        board.write(SRC, [board.base - 8, board.base, 1])
         board.write(START, [1])
         assert board.wait_interrupt(5)
         assert board.read(STATE, 1) == [0b111]
@@ -192,9 +192,9 @@ def test_reset(make: Make) -> None:
 def test_memory_is_shared(make: Make) -> None:
     with make() as board:
         board.memory[5] = 7
-        assert board.download(board.model.base, 8) == bytes([0, 0, 0, 0, 0, 7, 0, 0])
+        assert board.download(board.base, 8) == bytes([0, 0, 0, 0, 0, 7, 0, 0])
         with pytest.raises(ValueError, match="are not in the device's memory"):
-            board.upload(board.model.base + board.model.size - 1, b"ab")
+            board.upload(board.base + board.model.size - 1, b"ab")
 
 
 def test_closed(make: Make) -> None:

@@ -131,6 +131,11 @@ class Contract:
 
     # Sizes.
 
+    @property
+    def most(self) -> int:
+        """Most rows or columns of C."""
+        return (1 << self["size_bits"]) - 1
+
     def tiles(self, n: int) -> list[int]:
         """Return the columns of each column tile."""
         step = self["columns"]
@@ -198,7 +203,8 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in OPS.values():
+        copies = self.fields["features"]["copy"]
+        if d.op not in OPS.values() or (d.op == OPS["copy"] and not copies):
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -228,6 +234,8 @@ class Contract:
 
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
+            return True
+        if max(d.m, d.n) > self.most:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True

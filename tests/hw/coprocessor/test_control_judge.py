@@ -108,7 +108,7 @@ def draw(source, params):
             {"w_layout": source.randrange(16)}, {"round_mode": 8},
             {"engine": source.choice((len(params.parts), 15))},
             {"scale_mode": 1}, {"activation": source.randrange(16)},
-            {"m": source.choice((0, 1, 65535))}, {"n": source.choice((0, 1, 65535))},
+            {"m": source.choice((0, 1, 512, 65535))}, {"n": source.choice((0, 1, 512, 65535))},
             {"k": source.choice((0, 1, part.max_k, part.max_k + 1))},
             {"g": source.randrange(64)}, {"a": high}, {"w": high & ~15}, {"c": high},
             {"s": high & ~15}, {"w": d.w | 8}, {"s": d.s | 1}, {"a": 1 << 63}, {"s": 1 << 63},
@@ -119,12 +119,14 @@ def draw(source, params):
     return d
 
 
-@pytest.mark.parametrize("name", ENGINES)
-def test_refusals(name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [*((name, {}) for name in ENGINES), ("requant", {"copies": False, "size_bits": 9})],
+)
+def test_refusals(name, more):
     engine, addr_bits = ENGINES[name]
-    params = CoprocessorParams(
-        engine=engine, addr_bits=addr_bits, accumulate=name in ("several", "planes")
-    )
+    more = {"accumulate": name in ("several", "planes"), **more}
+    params = CoprocessorParams(engine=engine, addr_bits=addr_bits, **more)
     contract = Contract.of({"unit": "coprocessor", "contract": contract_of(params)})
     dut, source, seen = Judge(facts_of(params)), random.Random(4), Counter()
 

@@ -67,7 +67,7 @@ def test_constants():
         "CAP2": 0x0005_012C,
         "CAP3": 0x2808_FF04,
         "BUILD": 0x12345678,
-        "CAP4": 2,
+        "CAP4": 0x0010_0F02,
         "ENGINE0": 0x1804_0221,
         "ENGINE1": 0x7601_22CC,
     }
