@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.spec.coprocessor import ERROR_CODES, OPS, Descriptor
+from hw.spec.coprocessor import ERROR_CODES, FLAGS, OPS, Descriptor
 from tests.sim.coprocessor_twin import BASE, Twin
 
 A, W, C = (BASE + 0x4000 * place for place in (0, 1, 2))
@@ -63,17 +63,21 @@ def bursts(twin, extent):
     return found
 
 
-@pytest.mark.parametrize("kind", ["a", "w", "c"])
+@pytest.mark.parametrize("kind", ["a", "w", "c", "r"])
 def test_refused_at_every_burst(twin, kind):
-    """In the first word of a burst or the last; the address is that of the burst."""
+    """In the first word of a burst or the last; the address is that of the burst.
+
+    ``r`` are reads of what is added to.
+    """
     write = kind == "c"
-    parts = twin.contract.extents(GOOD)
-    for number, (at, size) in enumerate(bursts(twin, parts[kind])):
+    job = replace(GOOD, flags=GOOD.flags | (kind == "r") << FLAGS["accumulate"])
+    part = twin.contract.extents(job)["c" if kind == "r" else kind]
+    for number, (at, size) in enumerate(bursts(twin, part)):
         response = ("SLVERR", "DECERR")[number % 2]
         word = at + (size - 8) * (number // 2 % 2)
         # Results before the refused ones may be there, or not.
         twin.device.answer(word, 8, response, reads=not write, writes=write)
-        for name, value in enumerate(GOOD.pack()):
+        for name, value in enumerate(job.pack()):
             twin.write(f"DIRECT{name}", value)
         twin.device.access(twin.map["CTRL"].offset, 1)
         twin.rest()
@@ -98,7 +102,7 @@ def _completed(twin, count):
         ({"version": 2, "op": 9, "m": 0}, "descriptor"),
         ({"op": 7, "m": 0}, "unsupported"),
         ({"w_fmt": 9}, "unsupported"),
-        ({"flags": 1 << 1}, "unsupported"),
+        ({"flags": 1 << 4}, "unsupported"),
         ({"flags": 1 << 2}, "unsupported"),
         ({"w_layout": 1}, "unsupported"),
         ({"c_fmt": 1}, "unsupported"),
