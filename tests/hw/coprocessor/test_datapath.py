@@ -263,7 +263,7 @@ def test_products_are_added_to_what_is_there(width: int) -> None:
     """Rows of one and of several beats, before and behind products that are not."""
     engine = "array --dataflow cube --rows 2 --columns 4 --lanes 2 --format int2 --act int4"
     memory = memory_of(engine, {"data_width": width, "act_kib": 2, "accumulate": True})
-    sizes = [(1, 1, 1), (3, 5, 9), (4, 2, 8), (5, 7, 13)]
+    sizes = [(1, 1, 1), (3, 5, 9), (4, 2, 8), (5, 13, 7)]
     cases = [
         Case(memory, size, gap=at, skew=5 * at, seed=at).onto() for at, size in enumerate(sizes)
     ]
