@@ -19,7 +19,7 @@ import pytest
 
 from gen.status import LADDER
 
-__all__ = ["TESTS", "UNDERWAY", "command", "evidence", "main", "rests_on"]
+__all__ = ["TESTS", "UNDERWAY", "command", "evidence", "main", "paths_of", "rests_on"]
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "gen" / "evidence"
@@ -140,11 +140,9 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "largest_sum": ("tests/verilog/test_extremes.py", "-k", "test_coprocessor_"),
         "parsers": _common("coprocessor", "coprocessor-uart")["parsers"],
         "formal": (
-            "tests/formal/test_units.py",
-            "tests/formal/test_coprocessor.py",
+            "tests/formal/test_units.py::test_unit[coprocessor-0]",
+            "tests/formal/test_coprocessor.py::test_channels",
             *_DEEP,
-            "-k",
-            "coprocessor and not uart",
         ),
         "mutation": _common("coprocessor", "coprocessor-uart")["mutation"],
     },
@@ -194,7 +192,7 @@ def rests_on(arguments: Arguments, test: str) -> bool:
     """Return whether pytest with these arguments runs the test of that node id."""
     words = list(arguments)
     expression = words.pop() if "-k" in words else ""
-    paths = [word for word in words if word not in ("-k", *_DEEP)]
+    paths = paths_of(arguments)
     under = any(test == p or test.startswith((f"{p}/", f"{p}::", f"{p}[")) for p in paths)
     terms = expression.lower().split(" and ") if expression else []
     return under and all(
@@ -202,9 +200,9 @@ def rests_on(arguments: Arguments, test: str) -> bool:
     )
 
 
-def _options(arguments: Arguments) -> int:
-    """Return where the paths end."""
-    return next((k for k, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+def paths_of(arguments: Arguments) -> Arguments:
+    """Return the paths without the options."""
+    return arguments[: next((k for k, a in enumerate(arguments) if a[0] == "-"), None)]
 
 
 def command(arguments: Arguments) -> str:
@@ -264,7 +262,7 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ[_CHOSEN] = shlex.join(units)
     wanted = _wanted(units)
-    paths = dict.fromkeys(word for a in wanted for word in a[: _options(a)])
+    paths = dict.fromkeys(path for a in wanted for path in paths_of(a))
     results = _Results()
     deep = any(_DEEP[0] in a for a in wanted)
     marks = ["-m", "deep or not deep"] if deep else []
