@@ -17,18 +17,20 @@ import numpy as np
 import pytest
 
 from fpga.driver.accelerator import Accelerator
+from fpga.driver.golden import GoldenTransport
 from gen.cli import Parser, add_unit_options, main, params_from, unit_parser
 from gen.emit import emit
 from gen.unit import discover
 from hw.spec.coprocessor import OPS, Descriptor
 from hw.spec.formats import parse
-from sim.coprocessor import SimTransport
 from sim.golden.coprocessor.roofline import roofline
 from sim.golden.formats import decode_float
 from tests.sim import coprocessor_scenes as scenes
 from tests.sim.coprocessor_steps import RING, run_queue
 from tests.sim.coprocessor_twin import BASE, SIZE, Twin
 from tests.verilog.test_cfu import check as instruct
+from tests.verilog.test_coprocessor import check as simulated
+from tests.verilog.test_coprocessor import emitted
 
 Test = Callable[[Path], None]
 
@@ -269,15 +271,14 @@ def test_full_size(name: str, sizes: tuple[int, int, int], share: float) -> None
 
 
 @pytest.mark.deep
-def test_redmule_in_fp16() -> None:
+def test_redmule_in_fp16(tmp_path: Path) -> None:
     """Numbers in and out, with scales of 1: sums of 16 are exact, the rest is binary32."""
     engine = "array --dataflow broadcast --rows 3 --columns 2 --format fp16 --act fp16"
-    command = f'{COMMANDS["redmule"][1]} --engine "{engine} --group 16 --scale fp16 --max-k 128"'
-    rng = np.random.default_rng(4)
-    with Twin(command, build=built, seed=4, stalls=20) as twin:
-        scenes.products(twin, rng, 8)
-    text, manifest = built(command)
-    with Accelerator(SimTransport(text, manifest), manifest) as board:
+    case = {"engine": f"{engine} --group 16 --scale fp16 --max-k 128", "data_width": 64}
+    case |= {"act_kib": 1, "wgt_kib": 1}
+    assert simulated(tmp_path, case, only="products").tests == 1
+    rng, (_, manifest) = np.random.default_rng(4), emitted(**case)
+    with Accelerator(GoldenTransport(manifest), manifest) as board:
         for m, n, k in ((1, 1, 1), (6, 4, 96), (5, 3, 37)):
             a, w = (rng.normal(size=size).astype(np.float16) for size in ((m, k), (k, n)))
             c = board.gemm(a, board.load_weights(w, scales=np.ones((-(-k // 16), n))))

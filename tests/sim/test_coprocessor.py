@@ -19,8 +19,9 @@ MOODS = (
     {"seed": 2, "stalls": {"ar": 80, "r": 40, "aw": 80, "w": 60, "b": 90}},
     {"bandwidth": 0.25, "seed": 3, "stalls": 10},
 )
-#: Compiled in every run, which takes some 15 s of a processor each; the others in deep ones.
-SOON = ("cube", "scaled")
+#: Compiled in every run, which takes some 10 s of a processor each; the others in deep ones.
+#: Scales and several engines are in every run of tests/acceptance/test_coprocessor_rows.py.
+SOON = ("cube",)
 
 
 def engines(*soon):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit ``softmax``: emitted Verilog against the definition, its cycles, faults, refusals."""
 
+import functools
 import inspect
 import sys
 import textwrap
@@ -19,10 +20,9 @@ from hw.attention import (
     softmax_log,
     softmax_online,
 )
-from hw.attention.softmax import build
 from hw.attention.softmax_params import KINDS, SoftmaxParams
 from sim.bench.check import Pass, check, golden_of, passes_for
-from sim.bench.pysim import exchange
+from sim.bench.pack import unpack
 
 UNIT = discover()["softmax"]
 
@@ -57,12 +57,24 @@ RUN = [
 ]  # fmt: skip
 
 
-def checked(parameters, folder, beats=200, passes=(Pass("none", "none"),)):
-    params = UNIT.params(**{"max_len": 12, **parameters})
-    text, manifest = emit(UNIT, params)
+@functools.cache
+def emitted(items):
+    return emit(UNIT, UNIT.params(**{"max_len": 12, **dict(items)}))
+
+
+def simulate(parameters, folder, stimulus, passes=None, made=emitted):
+    text, manifest = made(tuple(parameters.items()))
     (folder / "softmax.v").write_text(text)
-    stimulus = golden_of(manifest).vectors(manifest["parameters"], np.random.default_rng(5), beats)
-    return check(folder / "softmax.v", manifest, stimulus, folder / "build", passes=passes)
+    beats = stimulus(golden_of(manifest), manifest["parameters"])
+    plan = passes or [Pass("none", "none")]
+    return check(folder / "softmax.v", manifest, beats, folder / "build", passes=plan), manifest
+
+
+def checked(parameters, folder, beats=200, passes=None, made=emitted):
+    def stimulus(golden, chosen):
+        return golden.vectors(chosen, np.random.default_rng(5), beats)
+
+    return simulate(parameters, folder, stimulus, passes, made)[0]
 
 
 @pytest.mark.parametrize("parameters", RUN)
@@ -81,67 +93,73 @@ def test_default_parameters(kind, tmp_path):
     assert report.passed, report.mismatch or report.fault
 
 
-def beats_of(params, lengths):
-    """Rows of equal logits and some others, of given numbers of beats."""
-    scale = {"m": 20000, "sh": 3} if params.scaled else {}
-    word = (1 << params.width * params.in_bits) // 3
-    return [
-        {"x": word >> k % 5, "keep": (1 << params.width) - 1, "last": k == length - 1, **scale}
-        for length in lengths
-        for k in range(length)
-    ]
+def rows_of(lengths, m=20000, sh=3):
+    """Full rows of given numbers of beats."""
+
+    def stimulus(golden, chosen):
+        lanes, count = chosen["lanes"], sum(lengths)
+        x = np.arange(count * lanes).reshape(count, lanes) * 37 % 256 - 128 >> 8 - chosen["in_bits"]
+        last = np.zeros(count, dtype=bool)
+        last[np.cumsum(lengths) - 1] = True
+        beats = {"x": x, "keep": np.ones_like(x, dtype=bool), "last": last}
+        return {**beats, "m": np.full(count, m), "sh": np.full(count, sh)}
+
+    return stimulus
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cycles_of_a_row_alone(kind):
-    params = SoftmaxParams(kind=kind, lanes=2, max_len=12)
-    for length in (1, params.max_beats):
-        unit = build(params)
-        _, cycles = exchange(unit, beats_of(params, [length]), length)
-        assert cycles == unit.passes * length + unit.overhead
-        assert unit.overhead <= 64
-        assert unit.latency == (unit.passes - 1) * params.max_beats + unit.overhead
+def test_cycles_of_a_row_alone(kind, tmp_path):
+    for length in (3, 1):
+        parameters = {"kind": kind, "lanes": 4}
+        report, manifest = simulate(parameters, tmp_path, rows_of([length]))
+        assert report.passed, report.mismatch or report.fault
+        promise = manifest["contract"]
+        cycles = promise["passes"] * length + promise["overhead"]
+        assert report.passes[0].cycles == cycles and promise["overhead"] <= 64
+        assert manifest["latency"] == (promise["passes"] - 1) * 3 + promise["overhead"]
 
 
 @pytest.mark.parametrize("kind", ["safe", "log2"])
-def test_rows_follow_without_a_gap(kind):
+def test_rows_follow_without_a_gap(kind, tmp_path):
     """Whatever their lengths, one beat a cycle goes in and, after a while, comes out."""
-    params = SoftmaxParams(kind=kind, lanes=1, max_len=6)
     lengths = [6, 1, 1, 1, 1, 1, 1, 1, 6, 2, 1, 5, 6, 6, 1, 3] + [1] * 20 + [6, 6]
-    unit = build(params)
-    _, cycles = exchange(unit, beats_of(params, lengths), sum(lengths))
-    last = lengths[-1]
-    assert cycles == sum(lengths) - last + unit.passes * last + unit.overhead
+    parameters = {"kind": kind, "lanes": 2}
+    report, manifest = simulate(parameters, tmp_path, rows_of(lengths))
+    promise = manifest["contract"]
+    alone = promise["passes"] * lengths[-1] + promise["overhead"]
+    assert report.passed and report.passes[0].cycles == sum(lengths[:-1]) + alone
 
 
-def test_rows_hide_the_division():
-    params = SoftmaxParams(kind="ibert", lanes=1, max_len=20)
-    unit = build(params)
-    _, cycles = exchange(unit, beats_of(params, [20] * 4), 80)
-    assert cycles == 60 + unit.passes * 20 + unit.overhead
-    assert unit.row_cycles == 20
+def test_rows_hide_the_division(tmp_path):
+    parameters = {"kind": "ibert", "lanes": 1, "max_len": 20}
+    report, manifest = simulate(parameters, tmp_path, rows_of([20] * 4))
+    promise = manifest["contract"]
+    assert promise["row_cycles"] == 20
+    assert report.passes[0].cycles == 60 + promise["passes"] * 20 + promise["overhead"]
 
 
-def rows_of(params, elements, m=0, sh=0):
-    """One row, padded with what is absent."""
-    lanes, bits = params.width, params.in_bits
-    scale = {"m": m, "sh": sh} if params.scaled else {}
-    found = []
-    for start in range(0, len(elements), lanes):
-        part = elements[start : start + lanes]
-        word = sum((x & (1 << bits) - 1) << lane * bits for lane, x in enumerate(part))
-        keep = (1 << len(part)) - 1
-        found.append({"x": word, "keep": keep, "last": start + lanes >= len(elements), **scale})
-    return found
+def answers(parameters, folder, elements, m=0, sh=0):
+    """The probabilities of one row, padded with what is absent."""
 
+    def stimulus(golden, chosen):
+        lanes = chosen["lanes"]
+        count = -(-len(elements) // lanes)
+        x, keep = np.full(count * lanes, 77), np.arange(count * lanes) < len(elements)
+        x[: len(elements)] = elements
+        last = np.arange(count) == count - 1
+        beats = {"x": x.reshape(count, lanes), "keep": keep.reshape(count, lanes), "last": last}
+        return {**beats, "m": np.full(count, m), "sh": np.full(count, sh)}
 
-def answers(params, elements, **scale):
-    beats = rows_of(params, elements, **scale)
-    got, _ = exchange(build(params), beats, len(beats))
-    bits, signed = params.p_bits, params.kind == "ivit"
-    words = [beat["p"] >> lane * bits & (1 << bits) - 1
-             for beat in got for lane in range(params.width)]  # fmt: skip
-    return [w - (w >> bits - 1 << bits) * signed for w in words[: len(elements)]], got
+    report, manifest = simulate(parameters, folder, stimulus)
+    assert report.passed, report.mismatch or report.fault
+    port = next(p for p in manifest["ports"] if p["name"] == "o_p")
+    lanes = manifest["parameters"]["lanes"]
+    words = [int(w) for w in report.outputs["o_p"]]
+    return (
+        unpack(words, port["width"], lanes, parameters["kind"] == "ivit")
+        .ravel()[: len(elements)]
+        .tolist()
+    )
 
 
 FEW = [0, -3, -8, -16, -40, -100, 5, 5]
@@ -156,40 +174,55 @@ FEW = [0, -3, -8, -16, -40, -100, 5, 5]
         ({"kind": "ivit"}, [7], [127]),
         (
             {"kind": "ita"},
-            [10, 10, 9, 8, 7, 3, 0, -5, 12, 12, 11, 2, 1, 0, -1, -128]
-            + [13, 4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 12, 13, 13, -20, 0],
-            [5, 5, 2, 1, 0, 0, 0, 0, 20, 20, 10, 0, 0, 0, 0, 0]
-            + [40, 0, 0, 0, 0, 1, 2, 5, 5, 10, 20, 20, 40, 40, 0, 0],
+            [
+                int(w)
+                for w in """10 10 9 8 7 3 0 -5 12 12 11 2 1 0 -1 -128
+                13 4 5 6 7 8 9 10 10 11 12 12 13 13 -20 0""".split()
+            ],
+            [
+                int(w)
+                for w in """5 5 2 1 0 0 0 0 20 20 10 0 0 0 0 0
+                40 0 0 0 0 1 2 5 5 10 20 20 40 40 0 0""".split()
+            ],
         ),
         (
             {"kind": "ita", "shift": 5},
-            [100, 90, 80, 64, 48, 32, 16, 0, -16, -32, -48, -64, -80, -100, -127, -128]
-            + [110, 95, 85, 60, 50, 30, 10, 5, -5, -10, -30, -50, -60, -85, -95, -110],
-            [33, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1, 1, 0, 0, 0, 0]
-            + [33, 33, 16, 8, 8, 4, 4, 4, 2, 2, 2, 1, 1, 0, 0, 0],
+            [
+                int(w)
+                for w in """100 90 80 64 48 32 16 0 -16 -32 -48 -64 -80 -100 -127 -128
+                110 95 85 60 50 30 10 5 -5 -10 -30 -50 -60 -85 -95 -110""".split()
+            ],
+            [
+                int(w)
+                for w in """33 16 16 16 8 8 4 4 2 2 1 1 0 0 0 0
+                33 33 16 8 8 4 4 4 2 2 2 1 1 0 0 0""".split()
+            ],
         ),
     ],
 )
-def test_published_values(parameters, elements, due):
-    assert answers(SoftmaxParams(max_len=32, **parameters), elements)[0] == due
+def test_published_values(parameters, elements, due, tmp_path):
+    assert answers({**parameters, "max_len": 32}, tmp_path, elements) == due
 
 
 @pytest.mark.parametrize("kind", ["safe", "online", "two-pass"])
-def test_ours_near_the_real_numbers(kind):
-    """Unlike ITA's, rows of hundreds of equal logits do not vanish; a scale of ln 2 is exact."""
-    params = SoftmaxParams(kind=kind, lanes=8, max_len=512, out_bits=16)
-    found, _ = answers(params, [3] * 512, m=4096, sh=0)
-    assert set(found) == {128}
+def test_ours_near_the_real_numbers(kind, tmp_path):
+    """A scale of ln 2 has no error of its own."""
+    parameters = {"kind": kind, "out_bits": 16}
     x = np.array([0, -1, -2, -3, -4, -9, 5, 5, 4, 1])
-    found, _ = answers(params, x.tolist(), m=4096, sh=0)
+    found = answers(parameters, tmp_path, x.tolist(), m=4096, sh=0)
     exact = np.exp2(x - 5.0) / np.exp2(x - 5.0).sum() * 65536
     assert np.abs(found - exact).max() < 12
 
 
-def test_fault_of_ita_is_kept():
+def test_fault_of_ita_that_ours_has_not(tmp_path):
     """256 equal logits give a row of zeros."""
-    assert set(answers(SoftmaxParams(kind="ita", max_len=256), [3] * 256)[0]) == {0}
-    assert set(answers(SoftmaxParams(kind="ita", max_len=256), [3] * 255)[0]) == {1}
+    parameters = {"kind": "ita", "max_len": 256}
+    assert set(answers(parameters, tmp_path, [3] * 256)) == {0}
+    assert set(answers(parameters, tmp_path, [3] * 255)) == {1}
+    parameters = {"kind": "log2", "max_len": 256, "lanes": 16}
+    assert set(answers(parameters, tmp_path, [3] * 256)) == {0}  # the code of the maximum
+    parameters = {"kind": "two-pass", "max_len": 256, "lanes": 4, "out_bits": 16}
+    assert set(answers(parameters, tmp_path, [3] * 256, m=4096)) == {256}
 
 
 def replaced(cls, name, old, new):
@@ -202,27 +235,31 @@ def replaced(cls, name, old, new):
     return space[name]
 
 
-@pytest.mark.parametrize(
-    ("kind", "cls", "method", "old", "new"),
-    [
-        ("online", softmax_online.OnlinePass, "_summed", "1 << 15", "0"),
-        ("online", softmax_online.OnlinePass, "describe", "later(opens, 1, at)", "later(0, 1, at)"),
-        ("safe", row_store.RowStore, "_check", "count == most", "count == most - 1"),
-        ("safe", row_store.RowStore, "elaborate", "| record.err", ""),
-        ("safe", first_pass.MaximumPass, "describe", "opens | (some > best)", "(some > best)"),
-        ("two-pass", normalize.Normalize, "body", "shifted[0])", "0 & shifted[0])"),
-        ("ita", softmax_ita.ItaPass, "describe", "8 - k", "7 - k"),
-        ("ibert", fixed_scale.IBert, "word", "round(", "int("),
-        ("ivit", fixed_scale.IVit, "word", "rest + 1", "rest"),
-        ("log2", softmax_log.LogSoftmax, "_code", "+ near[places - 1]", ""),
-        ("adalog", softmax_log.LogSoftmax, "_code", "1 << 26", "0"),
-    ],
-)
-def test_fault_is_caught(kind, cls, method, old, new, tmp_path, monkeypatch):
-    wrong = replaced(cls, method, old, new)
-    monkeypatch.setattr(cls, method, wrong)
-    beats = 60 if kind in ("ita", "ibert", "ivit") else 300
-    assert not checked({"kind": kind}, tmp_path, beats).passed
+FINE = {"kind": "online", "exp_bits": 4, "out_bits": 16}
+
+#: Parameters, where the fault is, and what stands there instead. The first five are always run.
+FAULTS = [
+    ({"kind": "safe"}, first_pass.MaximumPass, "describe", "opens | (some > best)", "some > best"),
+    ({"kind": "safe"}, row_store.RowStore, "elaborate", "| record.err", ""),
+    ({"kind": "ita"}, softmax_ita.ItaPass, "describe", "8 - k", "7 - k"),
+    ({"kind": "log2"}, softmax_log.LogSoftmax, "_code", "+ near[places - 1]", ""),
+    ({"kind": "ivit"}, fixed_scale.IVit, "word", "rest + 1", "rest"),
+    (FINE, softmax_online.OnlinePass, "_summed", "1 << 15", "0"),
+    ({"kind": "online"}, softmax_online.OnlinePass, "describe", "later(opens, 1, at)", "0"),
+    ({"kind": "safe"}, row_store.RowStore, "_check", "count == most", "count == most - 1"),
+    ({"kind": "two-pass"}, normalize.Normalize, "body", "shifted[0])", "0 & shifted[0])"),
+    ({"kind": "ibert"}, fixed_scale.IBert, "word", "round(", "int("),
+    ({"kind": "adalog"}, softmax_log.LogSoftmax, "_code", "1 << 26", "0"),
+]
+
+
+@pytest.mark.parametrize("number", [k if k < 5 else pytest.param(k, marks=pytest.mark.deep)
+                                    for k in range(len(FAULTS))])  # fmt: skip
+def test_fault_is_caught(number, tmp_path, monkeypatch):
+    parameters, cls, method, old, new = FAULTS[number]
+    monkeypatch.setattr(cls, method, replaced(cls, method, old, new))
+    beats = 60 if parameters["kind"] in ("ita", "ibert", "ivit") else 300
+    assert not checked(parameters, tmp_path, beats, made=emitted.__wrapped__).passed
 
 
 @pytest.mark.parametrize(
