@@ -150,11 +150,11 @@ time-outs (`sim/bench/accelerator_script.py`); the golden model says what each a
 memory must hold, and twice the cycle model how long a product may take. The memory lies somewhere
 else each time.
 
-Survivors of other seeds, looked at by the registers that they feed, were upper bits of the bytes of
-a command, of N in the engine's own sequencer, which sees a column tile at a time, the engine's codes
-for packets that the tiler never sends; else carries of addresses that few operands decide. Many of
-these seem to be out of reach inside of the unit. None was proved equal: the proofs take too long
-for a unit of this size.
+Survivors of other seeds, looked at by the registers that they feed, were upper bits of the bytes
+of a command, of N in the engine's own sequencer, which sees a column tile at a time, the engine's
+codes for packets that the tiler never sends; else carries of addresses that few operands decide.
+Many of these seem to be out of reach inside of the unit. None was proved equal: the proofs take too
+long for a unit of this size.
 
 `coprocessor-uart` is not measured, for the reason that `pe-uart` is not. Of `cfu` 54 of 64 faults
 were caught, in a first try; its survivors were not looked at.
