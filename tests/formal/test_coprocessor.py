@@ -74,11 +74,11 @@ def test_channels(tmp_path):
 
 @pytest.mark.deep
 def test_bus_bounded(tmp_path):
-    """Every other rule of the bus, in 32 cycles from a reset on; the first read comes after 19."""
+    """Every other rule of the bus, in 26 cycles from a reset on; the first read comes after 19."""
     text, manifest = built()
     rules = "ar_length|ar_page|ar_in|aw_length|aw_page|aw_in|w_last|w_ahead"
-    verdict = search(tmp_path, text, rules_of_the_bus(manifest), rules, seconds=400, bound=32)
-    assert "No output asserted in 32 frames" in verdict, verdict[-300:]
+    verdict = search(tmp_path, text, rules_of_the_bus(manifest), rules, seconds=400, bound=26)
+    assert "No output asserted in 26 frames" in verdict, verdict[-300:]
 
 
 @pytest.mark.deep

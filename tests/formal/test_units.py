@@ -41,7 +41,13 @@ REFUTED = {
 SLOW = ("array", "mpgemm", "coprocessor")  #: A minute for each case, or more.
 
 #: Engines that are proved in every run: sums that stay in place, serial planes, N:M.
-SOON = ({"dataflow": "broadcast"}, {"engine": "lut"}, {"arch": "nm"})
+SOON = ({"dataflow": "broadcast"}, {"engine": "bit-plane"}, {"arch": "nm"})
+
+#: Elements whose numbers take a solver long: of them every run proves the rules of transfer alone.
+HEAVY: tuple[dict[str, Any], ...] = (
+    {"arch": "simd"},
+    {"arch": "bit-serial", "mode": "hardware"},
+)
 
 #: Units with rows, searched for a minute or more: the first case in every run.
 ROWS = ("softmax",)
@@ -68,10 +74,15 @@ def _soon(case: dict[str, Any]) -> bool:
     return any(case is next(c for c in every if kind.items() <= c.items()) for kind in kinds)
 
 
-def _in_every_run(unit: Unit, case: dict[str, Any]) -> bool:
+def _heavy(unit: Unit, case: dict[str, Any]) -> bool:
+    return unit.name == "pe" and any(kind.items() <= case.items() for kind in HEAVY)
+
+
+def _late(unit: Unit, case: dict[str, Any]) -> bool:
+    """Whether a case is left to deep runs."""
     if unit.name in ROWS:
-        return case is unit.cases[0]
-    return unit.name not in SLOW or _soon(case)
+        return case is not unit.cases[0]
+    return _heavy(unit, case) or (unit.name in SLOW and not _soon(case))
 
 
 def _cases() -> list[Any]:
@@ -81,7 +92,7 @@ def _cases() -> list[Any]:
             unit,
             case,
             id=f"{unit.name}-{number}",
-            marks=[] if _in_every_run(unit, case) else pytest.mark.deep,
+            marks=pytest.mark.deep if _late(unit, case) else [],
         )
         for unit in discover().values()
         for number, case in enumerate(unit.cases)
@@ -123,6 +134,18 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     assert proof.covered >= 5
     if manifest["streams"]:
         assert proof.left_out is None
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in discover()["pe"].cases if _heavy(discover()["pe"], c)], ids=str
+)
+def test_transfer_of_a_heavy_unit(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That no beat is lost needs its numbers, and is left to deep runs."""
+    monkeypatch.setattr(formal, "find_tag", lambda *args: None)
+    proof = proof_of(discover()["pe"], case, tmp_path)
+    assert proof.proved and proof.left_out is not None, proof.refuted
 
 
 #: Fault of an engine's frame -> module, text and what stands there instead, rules that may fail.

@@ -21,6 +21,7 @@ from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.ring import Ring
 from hw.coprocessor.row_buffer import RowBuffer
+from hw.coprocessor.row_walk import RowWalk
 from hw.coprocessor.store import Store
 from hw.mpgemm.sequencer import Sequencer
 from tests.sim import coprocessor_scenes as scenes
@@ -76,9 +77,9 @@ FAULTS: dict[str, Fault] = {
         _DIFFERS,
     ),
     "columns beyond N counted": Fault(
-        Store,
-        "Mux(closes_n, left_n, params.columns)",
-        "Mux(closes_n & ~BAD, left_n, params.columns)",
+        RowWalk,
+        "Mux(closes_n, left_n, columns)",
+        "Mux(closes_n & ~BAD, left_n, columns)",
         scenes.products,
         _DIFFERS,
     ),
@@ -144,9 +145,9 @@ FAULTS: dict[str, Fault] = {
         _DIFFERS,
     ),
     "row stride of C": Fault(
-        Store,
-        "here.eq(here + self.stride)",
-        "here.eq(here + Mux(BAD, row_bytes, self.stride))",
+        RowWalk,
+        "self.at.eq(self.at + self.stride)",
+        "self.at.eq(self.at + Mux(BAD, self.bytes, self.stride))",
         scenes.products,
         _DIFFERS,
     ),
@@ -173,8 +174,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "C done before it is written": Fault(
         Store,
-        "self.done.eq(ending & ~active & ~waiting.any())",
-        "self.done.eq(ending & ~active & (~waiting.any() | BAD))",
+        'ending & ~walk.active & ~waiting.any(), "rests"',
+        'ending & ~walk.active & (~waiting.any() | BAD), "rests"',
         scenes.products,
         _DIFFERS,
     ),

@@ -6,7 +6,7 @@ The healthy unit passes each scene, at whatever pace the memory has.
 
 from dataclasses import replace
 
-from hw.spec.coprocessor import OPS, Descriptor
+from hw.spec.coprocessor import FLAGS, OPS, Descriptor
 from tests.sim.coprocessor_steps import (
     GOOD,
     RING,
@@ -91,11 +91,16 @@ def queues(twin, rng):
 
 
 def refusals(twin, rng, kinds="awc", every=1):
-    """Bad responses in the first word of a burst or the last; the address is that of the burst."""
+    """Bad responses in the first word of a burst or the last; the address is that of the burst.
+
+    Kind ``r`` are reads of what is added to.
+    """
     twin.fill(rng)
     for kind in kinds:
         write = kind == "c"
-        for number, (at, size) in enumerate(bursts(twin, twin.contract.extents(GOOD)[kind])):
+        job = replace(GOOD, flags=GOOD.flags | (kind == "r") << FLAGS["accumulate"])
+        extent = twin.contract.extents(job)["c" if kind == "r" else kind]
+        for number, (at, size) in enumerate(bursts(twin, extent)):
             if number % every:
                 continue
             response = ("SLVERR", "DECERR")[number // every % 2]
@@ -103,7 +108,7 @@ def refusals(twin, rng, kinds="awc", every=1):
             word = at + (size - bus) * (number // 2 % 2)
             # Results before the refused ones may be there, or not.
             twin.device.answer(word, bus, response, reads=not write, writes=write)
-            begin(twin)
+            begin(twin, job)
             twin.rest()
             failed(twin, (3 if write else 1) + (response == "DECERR"))
             found, most = twin.get("ERR_ADDR_LO"), bus * twin.contract["max_burst"]

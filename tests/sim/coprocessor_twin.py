@@ -17,9 +17,12 @@ BOUND = 200_000  #: Cycles after which a device that is still busy hangs.
 
 _ARRAY, _MPGEMM = "array --arch multiply --dataflow", "mpgemm --engine"
 
-#: Engine, bits of the bus, KiB of buffers, longest burst, bursts in flight, counters.
+#: Engine, bits of the bus, KiB of buffers, longest burst, bursts in flight, counters; whether C is
+#: added to.
 ENGINES = {
-    "cube": (f"{_ARRAY} cube --rows 2 --columns 4 --lanes 4 --max-k 1024", 64, 1, 1, 4, 4, True),
+    "cube": (
+        f"{_ARRAY} cube --rows 2 --columns 4 --lanes 4 --max-k 1024", 64, 1, 1, 4, 4, True, True,
+    ),
     "os": (f"{_ARRAY} os --format int8 --rows 3 --columns 3 --max-k 512", 32, 1, 2, 16, 2, False),
     "lut": (f"{_MPGEMM} lut --rows 2 --columns 3 --max-k 256", 128, 2, 1, 2, 8, True),
     "ternary": (
@@ -77,7 +80,7 @@ def params(name):
     """Return the parameters of the co-processor with one of the engines, or of a preset."""
     if name in LEAN:
         return discover()["coprocessor"].params(**LEAN[name])
-    engine, width, act, wgt, burst, outstanding, perf = ENGINES[name]
+    engine, width, act, wgt, burst, outstanding, perf, *accumulate = ENGINES[name]
     return discover()["coprocessor"].params(
         engine=engine,
         data_width=width,
@@ -86,6 +89,7 @@ def params(name):
         max_burst=burst,
         outstanding=outstanding,
         perf=perf,
+        accumulate=accumulate == [True],
     )
 
 
@@ -233,7 +237,7 @@ def draw(rng, contract, most=(14, 12, 48), **given):
             s=near(rng, BASE + 2 * quarter, BASE + 3 * quarter - 1, 16),
             c=near(rng, BASE + 3 * quarter, BASE + 4 * quarter - 1),
             tag=int(rng.integers(65536)),
-            flags=int(rng.integers(2)),
+            flags=int(rng.integers(2)) | (contract.accumulates and int(rng.integers(2)) << 1),
         )
         row = contract.extents(d)
         gap = [int(rng.choice((0, 0, 1, 5, 200))) for _ in range(3)]

@@ -8,7 +8,7 @@ from fpga.synth.cut import Memory, cut
 from gen.emit import emit
 from gen.unit import discover
 from sim.bench.accelerator_script import script_of
-from sim.bench.drive_memory import _ordered, _STEPS
+from sim.bench.drive_memory import _STEPS, _ordered
 
 #: A memory whose word is the address in another one.
 TWO = """\
