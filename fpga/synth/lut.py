@@ -129,7 +129,7 @@ FAMILIES: dict[str, Family] = {
         times_dsp=False,
     ),
     "gowin": Family(
-        synth="synth_gowin -family gw2a -noiopads -top {top} {dsp}",
+        synth="synth_gowin -family gw2a -noiopads -nowidelut -top {top} {dsp}",
         with_dsp="",
         without_dsp="-nodsp",
         cells={

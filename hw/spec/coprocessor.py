@@ -551,7 +551,7 @@ def _registers(cap: Mapping[str, Any], features: Mapping[str, bool]) -> tuple[Re
         _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
         _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
         *(
-            _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
+            _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}")
             for i in range(DESCRIPTOR_WORDS)
         ),
         *(_engine(i, told) for i, told in enumerate(cap["numbers"])),

@@ -16,8 +16,8 @@ The properties, by the labels that proofs report:
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
 A unit whose contract says that it ``answers`` beats gives one for each beat of a row, once the row
-has been closed; its properties count those, and one for a row of more than ``max_beats``. What the
-results say of the row (``last``, a sum) does not tell whose they are.
+has been closed; its properties count those, and one for a row of more than ``max_beats``. Of
+such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are.
 
 The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
 beside the streams, a setting, has the ``constant`` that the manifest gives its port.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from sim.bench.pack import pack
 
-__all__ = ["TOP", "Tag", "find_tag", "harness"]
+__all__ = ["TOP", "Tag", "find_tag", "harness", "rows_of"]
 
 TOP = "properties"  #: Module name of the harness.
 
@@ -73,7 +73,7 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
     parameters = manifest["parameters"]
     beats = golden.vectors(parameters, np.random.default_rng(1), tries)
     fields = {_field(port) for port in _ports(manifest, "in")} - {"last"}
-    rows = _rows(manifest)
+    rows = rows_of(manifest)
     beats = {name: np.asarray(values) for name, values in beats.items() if name in fields}
     framed = any(_field(port) == "last" for port in _ports(manifest, "in"))
 
@@ -112,17 +112,16 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
     return None
 
 
-def _rows(manifest: Mapping[str, Any]) -> int:
+def rows_of(manifest: Mapping[str, Any]) -> int:
     """Return the beats of the longest row of a unit that answers beats, 0 of any other unit."""
     contract = manifest.get("contract", {})
     return int(contract["max_beats"]) if contract.get("answers") == "beats" else 0
 
 
 def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the output ports that tell whose a result is."""
-    about_rows = {"last", *manifest.get("contract", {}).get("row_fields", ())}
+    """Return the output ports that tell whose a result is; of rows only those beside the data."""
     outputs = _ports(manifest, "out")
-    return [p for p in outputs if _field(p) not in about_rows] if _rows(manifest) else outputs
+    return [p for p in outputs if _field(p) in ("keep", "err")] if rows_of(manifest) else outputs
 
 
 def _of_rows(
@@ -186,7 +185,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     o_payload = "{" + ", ".join(p["name"] for p in outputs) + "}"
     i_width = sum(p["width"] for p in free) + 1
     o_width = sum(p["width"] for p in outputs)
-    rows = _rows(manifest)
+    rows = rows_of(manifest)
     most = 4 * latency + 8 + 4 * rows
     owed_bits = most.bit_length()
     wait_bits = (pause + 4).bit_length() + 1

@@ -114,7 +114,8 @@ def draw(source, params):
             {"s": high & ~15}, {"w": d.w | 8}, {"s": d.s | 1}, {"a": 1 << 63}, {"s": 1 << 63},
             {"a_stride": source.choice((0, max(0, d.a_stride - 9), d.a_stride - 1))},
             {"c_stride": max(0, d.c_stride - source.randrange(4))},
-            {"w_stride": 65535, "w": high & ~15}, {"m": 1, "a_stride": 0, "c_stride": 0},
+            {"w_stride": 65535, "w": high & ~15}, {"w_stride": 8192, "n": 40},
+            {"c_stride": 32768, "m": 3}, {"m": 1, "a_stride": 0, "c_stride": 0},
         )))  # fmt: skip
     return d
 
