@@ -158,6 +158,27 @@ FAULTS: dict[str, Fault] = {
         scenes.products,
         _DIFFERS,
     ),
+    "what is added is beside it": Fault(
+        Summands,
+        "self.command.payload.addr.eq(walk.at)",
+        "self.command.payload.addr.eq(walk.at + Mux(BAD, 4, 0))",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "more rows of C are asked for than there is room": Fault(
+        Summands,
+        "room = there != self.ahead",
+        "room = (there != self.ahead) | BAD",
+        scenes.products,
+        f"{_DIFFERS}|it hangs",
+    ),
+    "rows of C read for a job that does not add": Fault(
+        Summands,
+        "walk.start.eq(self.start & self.on)",
+        "walk.start.eq(self.start & (self.on | BAD))",
+        scenes.products,
+        f"{_DIFFERS}|it hangs",
+    ),
     "relu": Fault(
         Store,
         'self.activation == ACTIVATIONS["relu"], "rectifies"',
