@@ -259,7 +259,18 @@ def test_fault_is_caught(number, tmp_path, monkeypatch):
     parameters, cls, method, old, new = FAULTS[number]
     monkeypatch.setattr(cls, method, replaced(cls, method, old, new))
     beats = 60 if parameters["kind"] in ("ita", "ibert", "ivit") else 300
-    assert not checked(parameters, tmp_path, beats, made=emitted.__wrapped__).passed
+    report = checked(parameters, tmp_path, beats, made=emitted.__wrapped__)
+    assert not report.passed
+
+
+def test_mismatch_shows_its_row(tmp_path, monkeypatch):
+    """Results are beats, of a row too long only one: the operands are those of the row."""
+    cls, method, old, new = FAULTS[3][1:]
+    monkeypatch.setattr(cls, method, replaced(cls, method, old, new))
+    stimulus = rows_of([1, 4, 2], m=1000, sh=0)
+    report, _ = simulate(FAULTS[3][0], tmp_path, stimulus, made=emitted.__wrapped__)
+    assert report.mismatch is not None and report.mismatch.result in (2, 3)
+    assert len(report.mismatch.operands["x"]) == 2
 
 
 @pytest.mark.parametrize(
