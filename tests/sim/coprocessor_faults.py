@@ -195,8 +195,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "C done before it is written": Fault(
         Store,
-        "ending & ~walk.active & ~waiting.any()",
-        "ending & ~walk.active & (~waiting.any() | BAD)",
+        'ending & ~walk.active & ~waiting.any(), "rests"',
+        'ending & ~walk.active & (~waiting.any() | BAD), "rests"',
         scenes.products,
         _DIFFERS,
     ),

@@ -93,14 +93,14 @@ def queues(twin, rng):
 def refusals(twin, rng, kinds="awc", every=1):
     """Bad responses in the first word of a burst or the last; the address is that of the burst.
 
-    The kind ``r`` are reads of C, to be added to.
+    Kind ``r`` are reads of what is added to.
     """
     twin.fill(rng)
     for kind in kinds:
         write = kind == "c"
-        job = replace(GOOD, flags=(kind == "r") << FLAGS["accumulate"])
-        part = twin.contract.extents(job)["c" if kind == "r" else kind]
-        for number, (at, size) in enumerate(bursts(twin, part)):
+        job = replace(GOOD, flags=GOOD.flags | (kind == "r") << FLAGS["accumulate"])
+        extent = twin.contract.extents(job)["c" if kind == "r" else kind]
+        for number, (at, size) in enumerate(bursts(twin, extent)):
             if number % every:
                 continue
             response = ("SLVERR", "DECERR")[number // every % 2]

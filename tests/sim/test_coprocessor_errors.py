@@ -34,7 +34,7 @@ def twin():
 
 def test_refused_at_every_burst(twin):
     """In the first word of a burst or the last; the address is that of the burst."""
-    scenes.refusals(twin, np.random.default_rng(1), "awcr")
+    scenes.refusals(twin, np.random.default_rng(1), kinds="awcr")
 
 
 def test_wrong_ends(twin):
