@@ -25,7 +25,8 @@ from sim.bench.cxxrtl import compiled
 __all__ = ["CACHE", "RESPONSES", "MemoryModel", "SimTransport"]
 
 CACHE = Path("build/simulators")  #: Where compiled designs stay.
-RESPONSES = {"SLVERR": 2, "DECERR": 3}
+#: What a range of addresses may answer; RLAST: OKAY, but a burst ends there, or is not ended.
+RESPONSES = {"SLVERR": 2, "DECERR": 3, "RLAST": 4}
 
 _BENCH = Path(__file__).parent / "bench" / "axi_memory.cc"
 _CHUNK = 20_000  #: Cycles between two looks at the clock and the progress.
@@ -123,6 +124,7 @@ _COUNTS = (
     "write_bursts",
     "write_beats",
     "write_bytes",
+    "interrupts",
 )
 
 
@@ -290,9 +292,14 @@ class SimTransport:
         self._judge(-1 if self._lib.bench_fault(self._alive()) else 0)
 
     def answer(self, address: int, size: int, response: str, *, reads: bool, writes: bool) -> None:
-        """Let a range of addresses answer ``SLVERR`` or ``DECERR``; nothing is written there."""
+        """Let a range of addresses give one of :data:`RESPONSES`; nothing is written there.
+
+        A wrong ``RLAST`` is for reads only.
+        """
         if response not in RESPONSES:
-            raise ValueError(f"response must be {' or '.join(RESPONSES)}, not {response!r}")
+            raise ValueError(f"response must be {', '.join(RESPONSES)}, not {response!r}")
+        if response == "RLAST" and writes:
+            raise ValueError("writes must be False with RLAST")
         code = RESPONSES[response]
         self._lib.bench_answer(self._alive(), address, address + size, reads, writes, code)
 
@@ -301,7 +308,10 @@ class SimTransport:
         self._lib.bench_forget(self._alive())
 
     def statistics(self) -> dict[str, int]:
-        """Return cycles, and bursts, beats and bytes as the memory has counted them."""
+        """Return cycles, bursts, beats and bytes as the memory has counted them.
+
+        ``interrupts`` are cycles in which the interrupt was up.
+        """
         found = _Statistics()
         self._lib.bench_statistics(self._alive(), ctypes.byref(found))
         return {name: int(getattr(found, name)) for name in _COUNTS}

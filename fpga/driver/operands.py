@@ -218,6 +218,17 @@ class Operands:
         stride = -(-size // max(bus, 4)) * max(bus, 4)
         return stride if stride <= 4 * MOST else -(-size // 4) * 4
 
+    def c_bytes(self, c: Any, m: int, n: int, stride: int) -> bytes:
+        """Return the bytes of C (M, N) for a product to be added to."""
+        array, limits = _integers(_shaped(c, (m, n), "add"), "add"), np.iinfo(self.c_type)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError(
+                f"add must be {limits.min} to {limits.max}, not {array.min()} to {array.max()}"
+            )
+        rows = array.astype(self.c_type).view(np.uint8).reshape(m, -1)
+        size = rows.shape[1]
+        return np.pad(rows, ((0, 0), (0, stride - size))).tobytes()[: (m - 1) * stride + size]
+
     def c_array(self, data: bytes, m: int, n: int, stride: int) -> NDArray[Any]:
         """Return C (M, N) of its bytes."""
         size = n * self.contract["c_bytes"]

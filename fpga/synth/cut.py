@@ -72,7 +72,7 @@ def cut(
     _yosys(_BEFORE.format(top=top), folder)
     netlist = json.loads((folder / "whole.json").read_text(encoding="utf-8"))
     module = netlist["modules"][top]
-    found = []
+    found = list[Memory]()
     for name, cell in sorted(module["cells"].items()):
         if cell["type"] == "$mem_v2":
             found.append(_take_out(module, f"mem{len(found)}", name, cell))

@@ -21,6 +21,7 @@ HELP = {
     "size_bits": "bits of M and N, from 8 to 16",
     "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "
     "of descriptors and registers; or none",
+    "accumulate": "let descriptors add to what C holds, for sums longer than the engine's",
     "preset": "a board's values for all that is not given, see below",
 }
 

@@ -30,5 +30,10 @@ UNIT = Unit(
     "absent. With kinds that have a scale, i_m and i_sh of the first beat turn logits into\n"
     "octaves: (x * m) >> sh has 12 fraction bits; for e**(x * s) m / 2**sh is s * log2(e) * 4096.\n"
     "A row longer than max_len is answered by one beat with o_err.",
-    cases=({"lanes": 1, "in_bits": 2, "max_len": 2, "exp_bits": 4, "out_bits": 2},),
+    cases=(
+        {"kind": "log2", "lanes": 1, "in_bits": 2, "max_len": 2, "code_bits": 2},
+        {"lanes": 1, "in_bits": 2, "max_len": 2, "exp_bits": 4, "out_bits": 2},
+        {"kind": "two-pass", "lanes": 1, "in_bits": 2, "max_len": 2, "out_bits": 2},
+        {"kind": "ita", "lanes": 1, "max_len": 2},
+    ),
 )

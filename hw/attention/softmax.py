@@ -41,7 +41,6 @@ def build(params: SoftmaxParams) -> wiring.Component:
     }
     component.contract = {
         "answers": "beats",
-        "row_fields": ["last", "l"],
         "max_beats": beats,
         "passes": component.passes,
         "overhead": component.overhead,

@@ -43,7 +43,7 @@ class _Fixed(ThreePass):
 
 
 class IBertSoftmax(_Fixed):
-    __doc__ = f"""The kind ``ibert``.\n\n{ThreePass.__doc__}"""
+    """The kind ``ibert``; see :class:`Softmax`."""
 
     _quotient_bits = 18  # a sum is at least the maximum's weight, so that quotients are small
 
@@ -67,7 +67,7 @@ class IBertSoftmax(_Fixed):
 
 
 class IVitSoftmax(_Fixed):
-    __doc__ = f"""The kind ``ivit``.\n\n{ThreePass.__doc__}"""
+    """The kind ``ivit``; see :class:`Softmax`."""
 
     _quotient_bits = 31
 

@@ -72,7 +72,7 @@ class ItaPass(FirstPass):
 
 
 class ItaSoftmax(Softmax):
-    __doc__ = f"""The kind ``ita``.\n\n{Softmax.__doc__}"""
+    """The kind ``ita``; see :class:`Softmax`."""
 
     passes = 2
     row_cycles = _NUMERATOR.bit_length() + 2

@@ -14,7 +14,7 @@ from hw.arith.constants import add_multiple
 from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.attention.first_pass import MaximumPass
-from hw.attention.rows import give, signed_of, sum_of
+from hw.attention.rows import along, give, signed_of, sum_of
 from hw.attention.score import Distance, ScoreParams
 from hw.attention.softmax_core import Softmax
 
@@ -30,7 +30,7 @@ _STEPS = 5  #: Difference, product, shift, code, sum of the beat; the sum of the
 
 
 class LogSoftmax(Softmax):
-    __doc__ = f"""The kinds ``log2``, ``log-sqrt2`` and ``adalog``.\n\n{Softmax.__doc__}"""
+    """The kinds ``log2``, ``log-sqrt2`` and ``adalog``; see :class:`Softmax`."""
 
     passes = 2
     overhead = MaximumPass.FOUND + 3 + _STEPS + 1 + 1 - 1
@@ -39,7 +39,8 @@ class LogSoftmax(Softmax):
         m, params = Module(), self.params
         lanes, bits = params.width, params.p_bits
         rows: Any = MaximumPass(params)
-        later, moving, valid = self.second_of_two(m, rows, _STEPS + 1)
+        later, moving, beat = self.second_of_two(m, rows, _STEPS)
+        end, valid = along(m, moving, beat, 1)
         keep = later(rows.o_keep, 0, 2)
         cell = ScoreParams(params.in_bits, target=params.target)
         codes, zeros = [], []
@@ -60,7 +61,6 @@ class LogSoftmax(Softmax):
         last = later(rows.o_last, 0, _STEPS - 1)
         totals = []
         first = Signal(init=1)
-        beat = self._beat(m, moving, rows.o_valid)
         with m.If(moving & beat):
             m.d.sync += first.eq(last)
         for number, value in enumerate(sums):
@@ -76,26 +76,17 @@ class LogSoftmax(Softmax):
             heap.add_constant(1 << 14)
             add_multiple(m, heap, Cat(totals[1], 0).as_signed(), _ROOT)
             whole = wire(m, heap.total()[15:][: params.sum_bits], "whole")
-        last, err = later(last, _STEPS), later(rows.o_err, 0, _STEPS)
+        last, err = end(last, 0), end(later(rows.o_err, 0, _STEPS - 1), 0)
         fields = {
-            "p": later(Cat(*codes), 4, _STEPS),
-            "zero": later(Cat(*zeros), 4, _STEPS) & (~err).replicate(lanes),
-            "keep": later(keep, 3, _STEPS),
+            "p": end(later(Cat(*codes), 4), 0),
+            "zero": end(later(Cat(*zeros), 4), 0) & (~err).replicate(lanes),
+            "keep": end(later(keep, 3, 4), 0),
             "l": whole & last.replicate(params.sum_bits),
             "last": last,
             "err": err,
         }
         give(m, self.o, moving, valid, fields)
         return m
-
-    def _beat(self, m: Module, moving: Value, valid: Value) -> Value:
-        """Return whether a beat is about to be added to the sum of its row."""
-        for _ in range(_STEPS):
-            held = Signal(name="adding")
-            with m.If(moving):
-                m.d.sync += held.eq(valid)
-            valid = held
-        return valid
 
     def _code(self, m: Module, distance: Value) -> tuple[Value, Value]:
         """Return the code of a distance, and whether it is beyond all codes."""

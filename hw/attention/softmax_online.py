@@ -86,7 +86,7 @@ class OnlinePass(FirstPass):
 
 
 class OnlineSoftmax(Softmax):
-    __doc__ = f"""The kind ``online``.\n\n{Softmax.__doc__}"""
+    """The kind ``online``; see :class:`Softmax`."""
 
     passes = 2
 

@@ -29,7 +29,7 @@ def reciprocal(m: Module, params: SoftmaxParams, total: Value) -> dict[str, Valu
 
 
 class SafeSoftmax(ThreePass):
-    __doc__ = f"""The kind ``safe``.\n\n{ThreePass.__doc__}"""
+    """The kind ``safe``; see :class:`Softmax`."""
 
     steps = Score.latency + 1
     wait = RECIP

@@ -77,7 +77,7 @@ class TwoPass(FirstPass):
 
 
 class TwoPassSoftmax(Softmax):
-    __doc__ = f"""The kind ``two-pass``.\n\n{Softmax.__doc__}"""
+    """The kind ``two-pass``; see :class:`Softmax`."""
 
     passes = 2
 

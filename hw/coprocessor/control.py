@@ -307,7 +307,7 @@ class Control(wiring.Component):
             self.cmd.payload.addr.eq(ring.address),
             self.cmd.payload.bytes.eq(DESCRIPTOR_BYTES),
             self.job.payload.eq(reader.job),
-            words.busy.eq(self.busy),
+            words.busy.eq(resetting | registers.soft_reset),
             words.direct.eq(resting),
             words.clear.eq(self.clear),
             words.beats.valid.eq(self.beats.valid & (state == State.FETCH)),

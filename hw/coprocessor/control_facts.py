@@ -43,6 +43,7 @@ class ControlFacts:
     integer: bool = True  #: Whether results are integers, so that they can be clamped.
     bias: bool = False  #: Whether the flag "bias" is accepted.
     zero_point: bool = False  #: Whether the flag "zero point" is accepted.
+    accumulate: bool = False  #: Whether the flag "accumulate" is accepted.
     macs_bits: int = 1  #: Width of the count of products of a cycle.
     lookups_bits: int = 1  #: Width of the count of lookups of a cycle.
     size_bits: int = 16  #: That M and N may have.
@@ -123,6 +124,7 @@ def _facts_of(params: CoprocessorParams, part: EngineFacts) -> ControlFacts:
         integer=not part.result_float,
         bias=part.has_bias,
         zero_point=part.has_zero_point,
+        accumulate=params.accumulate and part.sums,
         macs_bits=bits_for(max(one.macs_per_step for one in params.parts)),
         lookups_bits=bits_for(max(one.lookups_per_beat for one in params.parts)),
         size_bits=params.size_bits,

@@ -27,7 +27,8 @@ class DescriptorWords(wiring.Component):
     """Keep 16 words that are written over the bus, and 16 that came from memory.
 
     Both are in one memory of 1024 bits, whose only read port serves the bus and the reader.
-    Its read takes a cycle, so that it can be a block RAM.
+    Its read takes a cycle, so that it can be a block RAM. Once the words were given out, the next
+    descriptor can be written.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class DescriptorWords(wiring.Component):
     bus : ``In(Bus(WORDS_BITS))``
         Accesses of the window of ``DIRECT0`` to ``DIRECT15``.
     busy : ``In(1)``
-        While high, writes over the bus are refused.
+        While high, writes over the bus are refused; while ``wipe`` is, it is.
     beats : ``In(read_beats(data_width))``
         A descriptor from memory.
     fetched : ``Out(1)``
@@ -61,7 +62,8 @@ class DescriptorWords(wiring.Component):
 
     Timing
     ------
-    ``ack`` comes in the cycle after ``request``, and ``value`` straight from the memory. A word a
+    ``ack`` comes in the cycle after ``request``, and ``value`` straight from the memory; a write
+    waits while words that were written over the bus are given out, and while a beat comes. A word a
     cycle, from the second cycle after ``start``, but none in the cycle after one with ``request``.
     """
 
@@ -116,6 +118,10 @@ class DescriptorWords(wiring.Component):
             m.d.sync += [running.eq(1), following.eq(0), direct.eq(self.direct)]
 
         error = bus.address[:2].any() | bus.write & self.busy
+        held, waits, into = Signal(), Signal(), bus.address[2:]
+        writes = (bus.request | held) & bus.write & ~error
+        m.d.comb += waits.eq(writes & (beats.valid | running & direct))
+        m.d.sync += held.eq(waits)
         with m.If(beats.valid):
             m.d.comb += [write.addr.eq(Cat(place[low:], 1)), write.data.eq(beats.payload.data)]
             m.d.comb += write.en.eq(~0)
@@ -123,13 +129,13 @@ class DescriptorWords(wiring.Component):
         with m.Elif(self.wipe):
             m.d.comb += [write.addr.eq(Cat(place[low:], 0)), write.en.eq(~0)]
             m.d.sync += place.eq(place + each)
-        with m.Elif(bus.request & bus.write & ~error):
+        with m.Elif(writes & ~waits):
             m.d.comb += [
-                write.addr.eq(Cat(wanted[low:], 0)),
+                write.addr.eq(Cat(into[low:], 0)),
                 write.data.eq(bus.data.replicate(each)),
-                write.en.word_select(wanted[:low], 4).eq(bus.strobe),
+                write.en.word_select(into[:low], 4).eq(bus.strobe),
             ]
-            with m.If(bus.address[2:] == DESCRIPTOR_WORDS - 1):
+            with m.If(into == DESCRIPTOR_WORDS - 1):
                 for k in range(2):
                     with m.If(bus.strobe[k]):
                         m.d.sync += self.tag.word_select(k, 8).eq(bus.data.word_select(k, 8))
@@ -151,8 +157,8 @@ class DescriptorWords(wiring.Component):
             m.d.sync += place.eq(0)
         shown = Signal()
         m.d.sync += [
-            bus.ack.eq(bus.request),
-            bus.error.eq(bus.request & error),
+            bus.ack.eq((bus.request | held) & ~waits),
+            bus.error.eq((bus.request | held) & error),
             shown.eq(bus.request & ~bus.write & ~error),
         ]
         m.d.comb += bus.value.eq(Mux(shown, self.word, 0))

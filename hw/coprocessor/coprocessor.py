@@ -58,6 +58,7 @@ def contract_of(params: CoprocessorParams) -> dict[str, Any]:
         "rows": params.rows,
         "columns": params.columns,
         "c_bytes": params.c_bytes,
+        "accumulate": params.accumulate,
         "a_word": params.act_word,
         "a_depth": params.act_depth,
         "data_width": params.data_width,
@@ -143,7 +144,7 @@ class CoprocessorCore(wiring.Component):
         m.submodules.datapath = datapath = Datapath(params)
         limits = (params.max_burst, params.outstanding)
         bus = (params.addr_bits, params.data_width)
-        aligns = {"a": 1, "w": params.w_align, "s": params.s_align}
+        aligns = {"a": 1, "w": params.w_align, "s": params.s_align, "r": 1}
         kinds = datapath.kinds
         fetches = [DESCRIPTOR_BYTES] if params.queue else []
         m.submodules.read = read = ReadMaster(

@@ -48,7 +48,9 @@ class Datapath(wiring.Component):
     a_command, w_command, s_command : ``Out(command(addr_bits))``
         What to read of A, W and S. Those of A begin at any byte, the others at multiples of
         ``params.w_align`` and ``params.s_align``. S is absent in engines without scales.
-    a_beat, w_beat, s_beat : ``In(read_beats(data_width))``
+    r_command : ``Out(command(addr_bits))``
+        What to read of C, at any byte. Present with ``params.accumulate``.
+    a_beat, w_beat, s_beat, r_beat : ``In(read_beats(data_width))``
     c_command : ``Out(command(addr_bits))``, ``c_beat`` : ``Out(write_beats(data_width))``
         What to write; commands begin at any byte.
     c_written : ``In(1)``
@@ -71,7 +73,7 @@ class Datapath(wiring.Component):
     def __init__(self, params: CoprocessorParams):
         self.params = params
         bits, width = params.addr_bits, params.data_width
-        self.kinds = ("a", "w", "s") if params.scaled else ("a", "w")
+        self.kinds = ("a", "w", *("s" * bool(params.scaled)), *("r" * params.accumulate))
         members: dict[str, Any] = {"job": In(params.job_signature), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
         for kind in self.kinds:
@@ -123,6 +125,10 @@ class Datapath(wiring.Component):
             self._copies(m, rows, store, job, copies)
         else:
             self._alone(m, rows, store)
+        if params.accumulate:
+            wiring.connect(m, store.fetch, wiring.flipped(self.r_command))
+            wiring.connect(m, wiring.flipped(self.r_beat), store.fetched)
+            m.d.comb += store.accumulate.eq(job.accumulate)
         takes_scale = own(m, job.engine, [part.has_scale for part in parts_of], "takes_scale")
         if params.scaled:
             m.submodules.scales = scales = PanelBuffer(params, "scale")

@@ -123,6 +123,7 @@ class DescriptorReader(wiring.Component):
                     self.fence.eq(op == OPS["fence"]),
                     job.copy.eq((op == OPS["copy"]) & facts.copies),
                     job.gemv.eq(op == OPS["gemv"]),
+                    job.accumulate.eq(flags[FLAGS["accumulate"]]),
                     self.irq.eq(flags[FLAGS["irq"]]),
                     self.last.eq(flags[FLAGS["last"]]),
                 ]
@@ -216,6 +217,7 @@ class DescriptorReader(wiring.Component):
 def _flags(facts: ControlFacts) -> int:
     """Return the flags that an engine accepts."""
     names = ["irq", "last"]
+    names += ["accumulate"] if facts.accumulate else []
     names += ["bias"] if facts.bias else []
     names += ["zero_point"] if facts.zero_point else []
     return sum(1 << FLAGS[name] for name in names)

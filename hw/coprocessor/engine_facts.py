@@ -179,6 +179,11 @@ class EngineFacts:
         return bool(out["format"] == "fp32")
 
     @property
+    def sums(self) -> bool:
+        """Whether results are sums as they are, to which others can be added."""
+        return not self.result_float and not self.shape.finish_bits
+
+    @property
     def a_format(self) -> int:
         """Number of the format of A."""
         params = self.engine_params

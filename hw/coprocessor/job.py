@@ -34,6 +34,7 @@ def job_signature(
                 "copy": 1,
                 "engine": range(engines),
                 "gemv": 1,
+                "accumulate": 1,
             }
         )
     )

@@ -45,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "slices": True,
         "size_bits": 16,
         "protect": "none",
+        "accumulate": False,
     }
 )
 
@@ -129,6 +130,7 @@ class CoprocessorParams(EngineFacts):
     slices: bool = _UNSET  #: Whether register slices part engine and buffers.
     size_bits: int = _UNSET  #: Bits of M and N.
     protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
+    accumulate: bool = _UNSET  #: Whether products may be added to what C holds.
     preset: str | None = None  #: One of :data:`PRESETS`.
 
     def __post_init__(self) -> None:
@@ -146,7 +148,7 @@ class CoprocessorParams(EngineFacts):
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
         if self.max_burst & (self.max_burst - 1):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
-        for name in ("perf", "queue", "copies", "watchdog", "slices"):
+        for name in ("perf", "queue", "copies", "watchdog", "slices", "accumulate"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.protect not in PROTECTIONS:
@@ -185,6 +187,16 @@ class CoprocessorParams(EngineFacts):
         if self.c_bytes > 8:
             raise ValueError(
                 f"results must have at most 64 bits behind a co-processor, not {8 * self.c_bytes}"
+            )
+        if self.accumulate and not any(part.sums for part in self.parts):
+            raise ValueError(
+                "accumulate must not be given where no engine gives sums of integers, "
+                f"as with {self.text!r}"
+            )
+        if self.accumulate and 8 * self.c_bytes > self.data_width:
+            raise ValueError(
+                f"data_width must be at least {8 * self.c_bytes}, the bits of a result, with "
+                f"accumulate, not {self.data_width}"
             )
 
     def _check_engine(self, part: EngineFacts) -> None:
@@ -381,6 +393,8 @@ class CoprocessorParams(EngineFacts):
             for part in self.parts
         ]
         computed: dict[str, Any] = each[0] if len(each) == 1 else {"engines": each}
+        if self.accumulate:
+            computed = {**computed, "accumulate": True}
         acc_bits = [part.shape.acc_bits for part in self.parts]
         bits = self.rows * self.act_depth * self.act_word
         bits += self.wgt_depth * self.wgt_word + self.scale_depth * self.scale_word

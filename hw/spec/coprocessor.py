@@ -171,7 +171,7 @@ DESCRIPTOR = (
     DescriptorField("magic", 0, 0, 8, "0xD5"),
     DescriptorField("version", 0, 8, 8, "1"),
     DescriptorField("op", 0, 16, 8, "0 GEMM, 1 GEMV, 2 copy, 255 fence"),
-    DescriptorField("flags", 0, 24, 8, "0 irq, 3 last, 4 bias, 5 zero point; by bit"),
+    DescriptorField("flags", 0, 24, 8, "by bit: 0 irq, 1 accumulate, 3 last, 4 bias, 5 zero point"),
     DescriptorField("a_fmt", 1, 0, 4, "number of the activations' format, or 0"),
     DescriptorField("w_fmt", 1, 4, 4, "number of the weights' format, or planes, or 0"),
     DescriptorField("c_fmt", 1, 8, 4, "0"),
@@ -551,7 +551,7 @@ def _registers(cap: Mapping[str, Any], features: Mapping[str, bool]) -> tuple[Re
         _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
         _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
         *(
-            _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
+            _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}")
             for i in range(DESCRIPTOR_WORDS)
         ),
         *(_engine(i, told) for i, told in enumerate(cap["numbers"])),

@@ -1,219 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host does to a matrix co-processor so that a fault in it shows, as a script.
+"""What a host does to a matrix co-processor so that a fault in it shows, as a script."""
 
-The golden model goes along and says what every access must find.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hw.spec.coprocessor import ERROR_CODES, OPS, PERF, RECORD_BYTES, Descriptor
+from hw.spec.coprocessor import ERROR_CODES, OPS, PERF, Descriptor
+from sim.bench.accelerator_host import HALF, LIMIT, MOODS, RING, Host
 from sim.bench.drive_memory import ANY, Script
-from sim.golden.coprocessor.accelerator import GoldenAccelerator
 from sim.golden.coprocessor.roofline import roofline
 
 __all__ = ["script_of"]
 
-HALF = 1 << 15  #: Bytes of memory in each of two windows, which move.
-QUARTER = HALF // 2
-RING = QUARTER - 2048  #: Of the first window.
-LIMIT = 30_000  #: Cycles after which a device that is still busy hangs.
-_SHORT = ("STATUS", "IRQ_STATUS", "CTRL", "ERR_CODE", "ERR_DESC", "ERR_ADDR_LO", "ERR_ADDR_HI")
-_RESPONSES = {"SLVERR": 2, "DECERR": 3}
-
-#: Latency of reads and writes, beats in 1024 cycles, AWREADY after WVALID, percent of stalls.
-MOODS = ((1, 1, 1024, 0, 0), (40, 30, 1024, 0, 0), (4, 4, 1024, 1, 30), (2, 2, 256, 0, 10))
-MOODS += ((1, 1, 1024, 1, 70),)
-
-
-class _Host:
-    """Does the same to the golden model and, in the script, to the device."""
-
-    def __init__(self, manifest: Mapping[str, Any], rng: np.random.Generator) -> None:
-        self.rng, self.reach = rng, 1 << min(32, int(manifest["contract"]["addr_bits"]))
-        # All that can be addressed, of which the system gives only what is touched.
-        self.golden = GoldenAccelerator(manifest, base=0, size=self.reach)
-        self.map, self.contract = self.golden.map, self.golden.contract
-        self.script = Script(2 * HALF)
-        self.script.add("reset", 16)
-        self.fresh = False  # whether the device's memory is that of the golden model
-        self.move()
-
-    # Memory.
-
-    def move(self, first: int | None = None, second: int | None = None) -> None:
-        """Put the windows somewhere else, with other bytes."""
-        pages = (self.reach - HALF) // 4096
-        one = 4096 * int(self.rng.integers(pages)) if first is None else first
-        two = second
-        while two is None or abs(one - two) < HALF:
-            two = 4096 * int(self.rng.integers(1, pages))
-        self.windows = (one, two)
-        self.script.add("windows", *self.windows)
-        self.fill()
-
-    def at(self, quarter: int) -> int:
-        """Return where a quarter of the memory begins."""
-        return self.windows[quarter // 2] + QUARTER * (quarter % 2)
-
-    def image(self) -> bytes:
-        memory = self.golden.memory
-        return b"".join(memory[at : at + HALF].tobytes() for at in self.windows)
-
-    def hand_over(self) -> None:
-        """Give the device the memory of the golden model before it begins."""
-        if not self.fresh:
-            self.script.add("fill", self.script.image(self.image()))
-            self.fresh = True
-
-    def put(self, address: int, data: Any) -> None:
-        self.golden.memory[address : address + len(data)] = data
-        self.fresh = False
-
-    def fill(self) -> None:
-        """Put random bytes everywhere, now and then only those of the largest codes."""
-        ends = np.array([0x77, 0x88, 0x7F, 0x80, 0x78], dtype=np.uint8)
-        some = ends[: 1 + int(self.rng.integers(5))] if self.rng.random() < 0.3 else None
-        for at in self.windows:
-            if some is None:
-                self.put(at, self.rng.integers(0, 256, HALF, dtype=np.uint8))
-            else:
-                self.put(at, self.rng.choice(some, HALF))
-
-    def mood(self, number: int) -> None:
-        self.script.add("mood", *MOODS[number])
-
-    def answer(self, address: int, size: int, response: str, reads: bool, writes: bool) -> None:
-        self.hand_over()
-        self.golden.fail(address, size, response, reads=reads, writes=writes)
-        self.script.add("answer", address, size, reads, writes, _RESPONSES[response])
-
-    def heal(self) -> None:
-        self.golden.heal()
-        self.script.add("heal")
-
-    # Registers.
-
-    def write(self, name: str, word: int = 0, strobes: int = 15, **fields: int) -> None:
-        register = self.map[name]
-        if fields.get("SOFT_RESET"):
-            self.script.add("attributes", ANY)
-        self.access(register.offset, register.make(**fields) if fields else word, strobes)
-        if name == "AXI_ATTR":
-            self.script.add("attributes", self.golden.read32(register.offset)[0])
-
-    def access(self, offset: int, word: int, strobes: int = 15) -> None:
-        self.hand_over()
-        refused = self.golden.write32(offset, word, strobes)
-        self.script.add("write", offset, word, strobes, 2 * refused)
-
-    def expect(self, offset: int, mask: int = 0xFFFF_FFFF) -> None:
-        """Read a register as the golden model has it."""
-        word, refused = self.golden.read32(offset)
-        self.script.add("read", offset, mask, word & mask, 2 * refused)
-
-    def expect_all(self, *names: str) -> None:
-        for name in names:
-            self.expect(self.map[name].offset)
-
-    def value(self, name: str) -> int:
-        return self.golden.read32(self.map[name].offset)[0]
-
-    def rest(self, limit: int = LIMIT) -> None:
-        status = self.map["STATUS"]
-        self.script.add("poll", status.offset, status.field("BUSY").mask, 0, 0, limit)
-        self.script.add("attributes", self.value("AXI_ATTR"))
-
-    def compare(self, records: Sequence[int] = (), quick: bool = False) -> None:
-        """Insist that memory, registers and interrupt are equal, but for cycles in records."""
-        self.hand_over()
-        mask = np.full(2 * HALF, 255, dtype=np.uint8)
-        for at in records:
-            half = at - self.windows[0] if at - self.windows[0] in range(HALF) else HALF
-            half = at - self.windows[1] + HALF if half == HALF else half
-            mask[half + 8 : half + 10] = 0  # of cycles all but the low 16 bits must be 0
-            self.fresh = False
-        first = self.script.image(self.image())
-        self.script.add("compare", first, self.script.image(mask.tobytes()))
-        for register in self.map.registers:
-            known = register.access != "WO" and not register.name.startswith("PERF")
-            if known and (not quick or register.name in _SHORT):
-                self.expect(register.offset)
-        self.script.add("interrupt", int(self.golden.interrupt))
-
-    def load(self, descriptor: Descriptor) -> None:
-        for number, word in enumerate(descriptor.pack()):
-            self.write(f"DIRECT{number}", word)
-
-    def direct(self, descriptor: Descriptor, limit: int = LIMIT, **fields: int) -> None:
-        """Run a descriptor from the registers, and see what it did."""
-        self.load(descriptor)
-        self.write("CTRL", START=1, **fields)
-        self.rest(limit)
-        self.compare(quick=True)
-        self.write("IRQ_STATUS", 15)
-
-    def broken_off(self, descriptor: Descriptor, wait: int, what: str = "ABORT") -> None:
-        """Begin a descriptor that takes longer than ``wait`` cycles, and end it then."""
-        self.load(descriptor)
-        self.golden.instant = False
-        self.write("CTRL", START=1)
-        if wait:
-            self.script.add("wait", wait)
-        self.write("CTRL", **{what: 1})
-        self.golden.instant = True
-        self.rest()
-        self.expect_all("STATUS", "ERR_CODE", "IRQ_STATUS", "CTRL")
-        # Until a descriptor is read its tag is not known.
-        self.expect(self.map["ERR_DESC"].offset, 0xFFFF_FFFF if wait > 40 else 0xFFFF_0000)
-        self.write("IRQ_STATUS", 15)
-        self.fill()  # what was written is not known
-
-    def draw(self, most: Sequence[int], **given: Any) -> Descriptor:
-        """Return a product of random sizes, places and strides."""
-        rng, contract = self.rng, self.contract
-        most_k = min(most[2], contract.unit.engine.max_k)
-        while True:
-            m, n, k = (int(rng.integers(1, x + 1)) for x in (most[0], most[1], most_k))
-            bits = int(rng.integers(contract.unit.engine.planes + 1)) if contract.has_planes else 0
-            d = Descriptor(
-                op=OPS["gemv"] if m == 1 and rng.random() < 0.5 else OPS["gemm"],
-                m=m, n=n, k=k, w_fmt=bits,
-                a=self.near(0, 1), w=self.near(1, 16), s=self.near(2, 16), c=self.near(3, 1),
-                tag=int(rng.integers(65536)), flags=int(rng.integers(2)),
-            )  # fmt: skip
-            sizes = {name: extent.size for name, extent in contract.extents(d).items()}
-            gaps = [int(rng.choice((0, 0, 1, 5, 200))) for _ in range(3)]
-            d = replace(
-                d,
-                a_stride=sizes["a"] + gaps[0] if m > 1 else int(rng.integers(65536)),
-                c_stride=-(-sizes["c"] // 4) + gaps[1] if m > 1 else int(rng.integers(65536)),
-                w_stride=-(-sizes["w"] // 16) + gaps[2] if gaps[2] else 0,
-                activation=int(rng.choice((0, 1) if contract.is_float else (0, 1, 3))),
-                clamp_low=-int(rng.integers(129)),
-                clamp_high=int(rng.integers(128)),
-                **given,
-            )
-            tops = {name: self.at(at) + QUARTER for at, name in enumerate("awsc")}
-            tops["a"] = self.windows[0] + RING
-            if all(extent.end <= tops[name] for name, extent in contract.extents(d).items()):
-                return d
-
-    def near(self, quarter: int, align: int) -> int:
-        """Return an address in a quarter of the memory, often just before or behind 4 KiB."""
-        low = self.at(quarter)
-        at = int(self.rng.integers(low, low + QUARTER - 2048))
-        if self.rng.random() < 0.5:
-            at = at // 4096 * 4096 + int(self.rng.integers(-40, 40))
-        return max(at, low) // align * align
-
 
 def script_of(manifest: Mapping[str, Any], seed: int = 1) -> Script:
     """Return the script for the co-processor that ``manifest`` describes."""
-    host = _Host(manifest, np.random.default_rng(seed))
+    host = Host(manifest, np.random.default_rng(seed))
     _registers(host)
     _products(host)
     _copies(host)
@@ -230,7 +34,7 @@ def script_of(manifest: Mapping[str, Any], seed: int = 1) -> Script:
     return host.script
 
 
-def _registers(host: _Host) -> None:
+def _registers(host: Host) -> None:
     """Every word of the window: what it holds, what bytes of it can be written."""
     host.compare()
     for _ in range(2):
@@ -263,7 +67,7 @@ def _registers(host: _Host) -> None:
     host.compare()
 
 
-def _products(host: _Host) -> None:
+def _products(host: Host) -> None:
     """Random ones in every mood of the memory, somewhere else each time."""
     for number in range(len(MOODS)):
         host.mood(number)
@@ -275,12 +79,12 @@ def _products(host: _Host) -> None:
     host.mood(0)
 
 
-def _deadline(host: _Host, job: Descriptor) -> int:
+def _deadline(host: Host, job: Descriptor) -> int:
     """Return twice the cycle model (sheet C.5), and what descriptor and polls take."""
     return 2 * roofline(job, host.contract, latency=8).cycles + 200
 
 
-def _copies(host: _Host) -> None:
+def _copies(host: Host) -> None:
     """Rows of bytes from any place to any place."""
     for number in (0, 2, 1):
         host.mood(number)
@@ -291,14 +95,14 @@ def _copies(host: _Host) -> None:
     host.direct(_copy(host, 1, 3000))
 
 
-def _copy(host: _Host, m: int, n: int) -> Descriptor:
+def _copy(host: Host, m: int, n: int) -> Descriptor:
     return Descriptor(
         op=OPS["copy"], m=m, n=n, k=1, a=host.near(0, 1), c=host.near(2, 1),
         a_stride=n + int(host.rng.integers(40)), c_stride=-(-n // 4) + int(host.rng.integers(40)),
     )  # fmt: skip
 
 
-def _refusals(host: _Host) -> None:
+def _refusals(host: Host) -> None:
     """Every field of a descriptor wrong in each of its bits; sizes and places just too large."""
     good = replace(host.draw((3, 5, 40)), activation=0, flags=0)
     sizes = {name: e.size for name, e in host.contract.extents(good).items()}
@@ -314,7 +118,7 @@ def _refusals(host: _Host) -> None:
         wrong += [{"m": m, "a_stride": sizes["a"] - 1}, {"m": m, "c_stride": (sizes["c"] - 1) // 4}]
     wrong += [{name: getattr(good, name) | 1 << bit} for name in "awc" for bit in range(32, 64, 3)]
     for case in wrong:
-        d = replace(good, **case)  # type: ignore[arg-type]
+        d = replace(good, **case)
         if host.contract.refusal(d.pack()):
             host.direct(d)
         else:
@@ -327,7 +131,7 @@ _FIELDS = {"magic": 8, "version": 8, "op": 8, "flags": 8, "a_fmt": 4, "w_fmt": 4
 _FIELDS |= {"w_layout": 4, "engine": 4, "activation": 4, "round_mode": 4, "scale_mode": 4, "g": 16}
 
 
-def _ends_of_memory(host: _Host) -> None:
+def _ends_of_memory(host: Host) -> None:
     """Operands that end with the last byte of all, or one unit behind it.
 
     Where nothing is, an operand that ends with the last byte is a refused read.
@@ -342,7 +146,7 @@ def _ends_of_memory(host: _Host) -> None:
         m, n = max(m, 2), max(n, 1)
         k = 1 if copies else int(rng.integers(1, host.contract.unit.engine.max_k + 1))
         d = replace(good, m=m, n=n, k=k, op=OPS["copy" if copies else "gemm"], a=0, w=0, c=0)
-        d = replace(d, w_stride=int(rng.choice((0, rng.integers(1, 65536)))))
+        d = replace(d, w_stride=int(rng.choice([0, int(rng.integers(1, 65536))])))
         sizes = {key: e.size for key, e in host.contract.extents(d).items()}
         strides = {"a_stride": sizes["a"], "c_stride": -(-sizes["c"] // 4)}
         if any(stride > 65535 for stride in strides.values()):
@@ -350,18 +154,18 @@ def _ends_of_memory(host: _Host) -> None:
             strides = {"a_stride": 0, "c_stride": 0}
         else:
             strides = {key: int(rng.integers(low, 65536)) for key, low in strides.items()}
-        d = replace(d, **strides)  # type: ignore[arg-type]
+        d = replace(d, **strides)
         grain = 16 if name == "w" else 1
         last = (top - host.contract.extents(d)[name].end) // grain * grain
         if last < 0:
             continue
-        beyond = replace(d, **{name: last + grain})  # type: ignore[arg-type]
+        beyond = replace(d, **{name: last + grain})
         if not host.contract.refusal(beyond.pack()):
             continue
         host.direct(beyond)
         if name == "w" or copies:
             continue
-        ends = replace(d, **{name: last})  # type: ignore[arg-type]
+        ends = replace(d, **{name: last})
         host.load(ends)
         host.script.add("write", host.map["CTRL"].offset, 1, 15, 0)
         host.rest()
@@ -372,7 +176,7 @@ def _ends_of_memory(host: _Host) -> None:
         host.fill()
 
 
-def _rings(host: _Host) -> None:
+def _rings(host: Host) -> None:
     """Rings of every size and those that cannot be; overflows; records far away."""
     for bit in range(1, 16):
         base = host.windows[0] + RING
@@ -412,16 +216,10 @@ def _rings(host: _Host) -> None:
         host.rest()
         host.compare(quick=True)
         host.write("IRQ_STATUS", 15)
-    for high in range(0, 32, 5):  # beyond the address bits
-        host.write("QSIZE", 2)
-        host.write("QBASE_HI", 1 << high)
-        host.golden.instant = True
-        host.write("QHEAD", host.value("QTAIL"))
-    host.write("QBASE_HI", 0)
     host.move()
 
 
-def _queues(host: _Host) -> None:
+def _queues(host: Host) -> None:
     """A ring that wraps, with records, fences, wrong descriptors; a memory that refuses it."""
     rng = host.rng
     for size, number in ((1, 0), (4, 2), (2, 1)):
@@ -488,7 +286,7 @@ def _queues(host: _Host) -> None:
     host.write("CTRL", 0)
 
 
-def _refused_bursts(host: _Host) -> None:
+def _refused_bursts(host: Host) -> None:
     """Reads and writes that the memory refuses: what and where is told, a good product follows."""
     for turn in range(12):
         kind, response = "awc"[turn % 3], ("SLVERR", "DECERR")[turn % 2]
@@ -507,7 +305,7 @@ def _refused_bursts(host: _Host) -> None:
         host.direct(host.draw((3, 5, 20)))
 
 
-def _long(host: _Host) -> Descriptor:
+def _long(host: Host) -> Descriptor:
     """Return a product that takes hundreds of cycles."""
     d = replace(host.draw((1, 1, 8)), m=9, n=9, k=min(200, host.contract.unit.engine.max_k), op=0)
     sizes = {name: e.size for name, e in host.contract.extents(d).items()}
@@ -515,7 +313,7 @@ def _long(host: _Host) -> Descriptor:
                    a_stride=sizes["a"], c_stride=-(-sizes["c"] // 4))  # fmt: skip
 
 
-def _broken_off(host: _Host) -> None:
+def _broken_off(host: Host) -> None:
     """Aborts, resets, a time-out, START while busy: then a good product follows."""
     host.mood(1)
     for wait in (0, 3, 50, 120, 300):
@@ -548,7 +346,7 @@ def _broken_off(host: _Host) -> None:
     host.direct(host.draw((3, 5, 20)))
 
 
-def _timeout(host: _Host, limit: int) -> None:
+def _timeout(host: Host, limit: int) -> None:
     """Let the memory be silent for longer than TIMEOUT: error 9 at once, rest when it answers."""
     golden = host.golden
     host.script.add("mood", 2 * limit, 1, 1024, 0, 0)
@@ -572,7 +370,7 @@ def _timeout(host: _Host, limit: int) -> None:
     host.fill()
 
 
-def _sizes(host: _Host) -> None:
+def _sizes(host: Host) -> None:
     """Every bit of every size and stride: far ones are broken off, or lie in both windows."""
     for bit in range(8, 16):
         for d in (
@@ -601,7 +399,7 @@ def _sizes(host: _Host) -> None:
         host.direct(_apart(host, wide, "w", 16 << bit))
 
 
-def _apart(host: _Host, d: Descriptor, name: str, stride: int) -> Descriptor:
+def _apart(host: Host, d: Descriptor, name: str, stride: int) -> Descriptor:
     """Return a product with two rows of C or two panels of W so many bytes apart."""
     unit = 4 if name == "c" else 16
     if stride < 64:
@@ -622,7 +420,7 @@ def _apart(host: _Host, d: Descriptor, name: str, stride: int) -> Descriptor:
     return replace(d, **{name: start // 16 * 16, f"{name}_stride": stride // unit})
 
 
-def _large(host: _Host) -> None:
+def _large(host: Host) -> None:
     """Operands beyond their buffers."""
     most = host.contract.unit.engine.max_k
     sizes_of = ((20, 3, most), (3, 20, most), (260, 2, 2), (2, 260, 2), (33, 17, most // 2))
@@ -635,7 +433,7 @@ def _large(host: _Host) -> None:
         host.direct(d)
 
 
-def _counters(host: _Host) -> None:
+def _counters(host: Host) -> None:
     """Products and bytes as the golden model counts them."""
     host.write("PERF_CLEAR", 1)
     host.golden._counters = dict.fromkeys(PERF, 0)

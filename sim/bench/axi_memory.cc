@@ -35,7 +35,7 @@ template <size_t N> void set(value<N> &port, uint64_t word) {
     if (port.chunks > 1) port.data[port.chunks > 1 ? 1 : 0] = uint32_t(word >> 32);
 }
 
-enum { OKAY = 0, SLVERR = 2, DECERR = 3 };
+enum { OKAY = 0, SLVERR = 2, DECERR = 3, WRONG_RLAST = 4 };
 enum { AR, R, AW, W, B, LITE, CHANNELS };
 
 struct Config {
@@ -48,7 +48,7 @@ struct Config {
 };
 
 struct Statistics {
-    uint64_t cycles, read_bursts, read_beats, write_bursts, write_beats, write_bytes;
+    uint64_t cycles, read_bursts, read_beats, write_bursts, write_beats, write_bytes, interrupts;
 };
 
 struct Burst {
@@ -199,6 +199,7 @@ struct Bench {
         const bool arready = get(PORT(m__axi__arready)), awready = get(PORT(m__axi__awready)),
                    wready = get(PORT(m__axi__wready));
         const uint64_t now = ++seen.cycles;
+        seen.interrupts += bool(get(PORT(interrupt)));
 
         auto both = [](uint64_t valid, uint64_t addr, uint64_t len, uint64_t rest) {
             return std::vector<uint32_t>{uint32_t(valid), uint32_t(addr), uint32_t(addr >> 32),
@@ -263,13 +264,17 @@ struct Bench {
         write_credit = std::min<uint64_t>(write_credit + config.bandwidth, 2047);
         if (!rvalid && !reads.empty() && reads.front().ready <= now && read_credit >= 1024 &&
             !stalls(R)) {
-            const Burst &burst = reads.front();
-            const uint32_t resp = answer(burst.addr, false);
+            Burst &burst = reads.front();
+            uint32_t resp = answer(burst.addr, false);
+            // A burst that is cut short, or whose end is not marked.
+            const bool wrong = resp == WRONG_RLAST, cut = wrong && burst.left > 1;
+            if (wrong) resp = OKAY;
+            if (cut) burst.left = 1;
             auto &data = PORT(m__axi__rdata).data;
             memset(data, 0, sizeof data);
             if (resp == OKAY) memcpy(data, memory + place(burst.addr), BYTES);
             set(PORT(m__axi__rresp), resp);
-            set(PORT(m__axi__rlast), burst.left == 1);
+            set(PORT(m__axi__rlast), burst.left == 1 && (cut || !wrong));
             rvalid = true;
             read_credit -= 1024;
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many copies of a unit with an AXI4 master, each before a memory of its own, and which of them err.
+"""Many copies of a unit with an AXI4 master, each before its own memory, and which of them err.
 
 A :class:`Script` says what a host does to the registers and the memory and what it must find; every
 copy follows it at its own pace, judged by the rules of the bus in ``axi_memory.cc``.
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,9 @@ COPIES = 512  #: Copies that run side by side.
 
 _PORTS = ("aclk", "aresetn", "s_axi_ctrl_", "m_axi_", "interrupt")
 _HERE = Path(__file__).parent
-_STEPS = ("write", "read", "poll", "wait", "reset", "fill", "compare", "answer", "heal", "mood")
-_STEPS += ("interrupt", "windows", "attributes")
+_STEPS = tuple(
+    "write read poll wait reset fill compare answer heal mood interrupt windows attributes".split()
+)
 ANY = 1 << 16  #: Attributes of bursts that are not looked at.
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
 
@@ -125,7 +127,7 @@ def run(
     died = np.full(COPIES, -1, dtype=np.int32)
     spent, text = ctypes.c_uint64(), ctypes.create_string_buffer(200)
     numbers = np.array(counts, dtype=np.int32)
-    arrays = [numbers, *tables, steps, images]
+    arrays: list[NDArray[Any]] = [numbers, *tables, steps, images]
     library.copies_run(
         *(array.ctypes.data_as(ctypes.c_void_p) for array in arrays),
         ctypes.byref(config),
@@ -152,7 +154,9 @@ def _ordered(
     """Return gates and reads in an order in which they can be evaluated: all, those of outputs."""
     reads = [(machine.outputs[at], machine.inputs[data]) for m in memories for at, data in m.reads]
     stage = np.zeros(machine.variables, dtype=np.int64)
-    gates = [tuple(map(int, row)) for row in machine.gates.tolist()]
+    gates: list[tuple[int, int, int]] = [
+        (at, left, right) for at, left, right in machine.gates.tolist()
+    ]
     changed = True
     while changed:  # as often as one memory's word is another one's address
         for at, left, right in gates:
@@ -163,9 +167,7 @@ def _ordered(
             changed |= bool(level > stage[data[0]])
             stage[data] = level
     keyed = [((2 * int(stage[gate[0]]), k), gate) for k, gate in enumerate(gates)]
-    keyed += [
-        ((2 * int(stage[data[0]]) - 1, k), (~k, 0, 0)) for k, (_, data) in enumerate(reads)
-    ]
+    keyed += [((2 * int(stage[data[0]]) - 1, k), (~k, 0, 0)) for k, (_, data) in enumerate(reads)]
     every = [row for _, row in sorted(keyed)]
     wanted = np.zeros(machine.variables, dtype=bool)
     wanted[[bit >> 1 for name in shown for bit in machine.outputs[name]]] = True
@@ -181,15 +183,13 @@ def _ordered(
     return every, some[::-1]
 
 
-def _compiled(
-    machine: Machine, inputs: Sequence[str], outputs: Sequence[str], cache: Path
-) -> Path:
+def _compiled(machine: Machine, inputs: Sequence[str], outputs: Sequence[str], cache: Path) -> Path:
     """Return the bench for a unit with these ports, as a shared object."""
     lines = [_VALUE, "struct DUT {"]
     for names, bits in ((inputs, machine.inputs), (outputs, machine.outputs)):
         chunks = 0
         for name in names:
-            width = len(bits[name])  # type: ignore[arg-type]
+            width = len(bits[name])
             lines.append(f"    cxxrtl::value<{width}> p_{name.replace('_', '__')};")
             chunks += -(-width // 32)
         if chunks % 2:

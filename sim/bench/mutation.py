@@ -22,8 +22,8 @@ from sim.bench import drive_memory
 from sim.bench.accelerator_script import script_of
 from sim.bench.check import golden_of, takes_jobs
 from sim.bench.drive import PATTERNS, Bits
-from sim.bench.drive_cfu import instructions
 from sim.bench.drive_cells import accumulating, column, column_stimulus, combinational
+from sim.bench.drive_cfu import instructions
 from sim.bench.drive_jobs import UNDER_STALLS, flat, jobs
 from sim.bench.drive_nodes import axi
 from sim.bench.drive_streams import streams
@@ -115,22 +115,24 @@ def _score(
 def _before_memory(
     verilog: str, manifest: Mapping[str, Any], folder: Path, mutants: int, seed: int
 ) -> Score:
-    """Return the score of a unit with an AXI4 master; its memories have no faults."""
+    """Return the score of a unit with an AXI4 master; its memories have no faults.
+
+    All mutants run at once, which bounds their number.
+    """
+    mutants = min(mutants, drive_memory.COPIES - 1)
     machine, memories = cut(verilog, manifest["module"], folder, _OPTIMISED)
     machine = reduced(machine, folder, seconds=_REDUCE_SECONDS)
     every = machine.faults()
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(every), min(mutants, len(every)), replace=False)
     faults = sorted(every[index] for index in chosen)
-    script, survivors = script_of(manifest, seed), list[Fault]()
     limits = {name: int(manifest["contract"][name]) for name in ("max_burst", "outstanding")}
-    step = drive_memory.COPIES - 1
-    for start in range(0, len(faults), step):
-        batch = faults[start : start + step]
-        died, _ = drive_memory.run(machine, memories, [None, *batch], script, CACHE, **limits)
-        if died[0] >= 0:
-            raise ValueError(f"the bench condemns the healthy {manifest['unit']} at {died[0]}")
-        survivors += [fault for fault, at in zip(batch, died[1:], strict=True) if at < 0]
+    died, _ = drive_memory.run(
+        machine, memories, [None, *faults], script_of(manifest, seed), CACHE, **limits
+    )
+    if died[0] >= 0:
+        raise ValueError(f"the bench condemns the healthy {manifest['unit']} at {died[0]}")
+    survivors = [fault for fault, at in zip(faults, died[1:], strict=True) if at < 0]
     return _score(machine, faults, survivors, folder)
 
 

@@ -40,9 +40,8 @@ def harness(manifest: Mapping[str, Any], top: str) -> str:
     inputs = [p for p in others if p["dir"] == "in"]
     given = [p for p in inputs if p["name"].startswith("cmd_payload_")]
     answer = next(p for p in others if p["name"].startswith("rsp_payload_"))
-    asked, asked_bits = "{" + ", ".join(p["name"] for p in given) + "}", sum(
-        p["width"] for p in given
-    )
+    asked = "{" + ", ".join(p["name"] for p in given) + "}"
+    asked_bits = sum(p["width"] for p in given)
     pins = {p["name"]: p["name"] for p in others} | {clock["name"]: "clk", clock["reset"]: "rst"}
     connections = ", ".join(f".{pin}({net})" for pin, net in pins.items())
     ports = ["input clk", "input rst_free", *(f"input {_range(p)}{p['name']}" for p in inputs)]

@@ -100,6 +100,12 @@ class Contract:
         return mode_of(self.parameters) == "fp32-seq" and not self.parameters.get("requant")
 
     @property
+    def accumulates(self) -> bool:
+        """Whether results may be added to what C holds: sums of integers, where it was built."""
+        sums = not self.is_float and not self.parameters.get("requant")
+        return bool(self.fields.get("accumulate")) and sums
+
+    @property
     def has_planes(self) -> bool:
         """Whether a job may have fewer bit planes than the engine."""
         return self.unit.name in PLANED
@@ -207,6 +213,8 @@ class Contract:
             allowed |= 1 << FLAGS["bias"]
         if "z" in names or p["zero_point"]:
             allowed |= 1 << FLAGS["zero_point"]
+        if self.accumulates:
+            allowed |= 1 << FLAGS["accumulate"]
         if self.has_planes:
             weights_fit = d.w_fmt <= self.unit.engine.planes
         else:

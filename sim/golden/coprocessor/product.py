@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.spec.coprocessor import ACTIVATIONS, Descriptor
+from hw.spec.coprocessor import ACTIVATIONS, FLAGS, Descriptor
 from sim.golden.coprocessor.contract import Contract, Extent
 from sim.golden.mpgemm.jobs import job_word
 
@@ -55,7 +55,10 @@ def multiply(contract: Contract, d: Descriptor, read: Callable[[Extent], Bytes])
         values, marks = unit.results(d.m, width, d.k, out)
         parts.append(values)
         nan |= bool(marks.any())
-    c = _activated(contract, d, np.concatenate(parts, axis=1))
+    c = np.concatenate(parts, axis=1)
+    if d.flags >> FLAGS["accumulate"] & 1:
+        c = _added(c, read(extents["c"]), contract["c_bytes"])
+    c = _activated(contract, d, c)
     return Result(_bytes(c, contract["c_bytes"]), nan)
 
 
@@ -70,6 +73,17 @@ def _codes(rows: Bytes, k: int, slot: int, bits: int) -> NDArray[np.int64]:
     places = flat.reshape(len(rows), k, slot)[..., :bits].astype(np.int64)
     codes: NDArray[np.int64] = (places << np.arange(bits)).sum(axis=-1)
     return codes
+
+
+def _added(c: NDArray[Any], before: Bytes, size: int) -> NDArray[Any]:
+    """Return sums of ``size`` bytes, which wrap, of C and the bytes (M, N * size) of another."""
+    half = 1 << 8 * size - 1
+    old = [
+        [int.from_bytes(row[at : at + size], "little") for at in range(0, len(row), size)]
+        for row in (bytes(row) for row in before)
+    ]
+    total = c.astype(object) + np.array(old, dtype=object)
+    return np.asarray((total + half) % (2 * half) - half)
 
 
 def _activated(contract: Contract, d: Descriptor, c: NDArray[Any]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ def test_a_direct_job():
             {
                 "m": 2, "n": 3, "k": 5, "bits": 0, "a": 0x1001, "w": 0xF0, "c": 0x3003, "s": 0x11,
                 "a_stride": 16, "c_stride": 32, "w_stride": 48, "activation": 3, "high": 100,
-                "low": -5, "copy": 0, "engine": 0, "gemv": 0,
+                "low": -5, "copy": 0, "engine": 0, "gemv": 0, "accumulate": 0,
             }
         ]  # fmt: skip
         status = MAP["STATUS"].make(IDLE=1, DONE=1, QUEUE_EMPTY=1, COMPLETED=1)
@@ -765,6 +765,38 @@ def test_guarded_registers_and_access_rules():
 
     for perf in (False, True):
         Bench(perf=perf).run(body)
+
+
+def test_the_next_direct_descriptor_is_written_while_one_runs():
+    """At any moment after START, in any order of words; while the queue fetches, too."""
+    one, two = (replace(GOOD, k=k, activation=3, clamp_high=k).pack() for k in (6, 7))
+
+    async def body(b):
+        for i, word in enumerate(one):
+            await b.set(f"DIRECT{i}", word)
+        before, after = one, two
+        for delay in range(0, 20, 2):
+            await b.set("CTRL", START=1)
+            await wait(b.ctx, delay)
+            for i in sorted(range(16), reverse=delay < 12):
+                await b.set(f"DIRECT{i}", after[i])
+            await b.idle()
+            assert [b.jobs[-1][name] for name in ("k", "high")] == [before[3] & 0xFFFF] * 2
+            before, after = after, before
+        assert [await b.get(f"DIRECT{i}") for i in range(16)] == list(before)
+        await b.queue(size=4)
+        for delay in range(10):
+            b.put(delay, GOOD)
+            await b.set("QHEAD", delay + 1)
+            await wait(b.ctx, delay)
+            for i in (0, 7, 15):
+                await b.set(f"DIRECT{i}", after[i] ^ delay)
+            await b.idle()
+            assert b.jobs[-1]["k"] == GOOD.k and not await b.get("STATUS", "ERROR")
+            for i in (0, 7, 15):
+                assert await b.get(f"DIRECT{i}") == after[i] ^ delay
+
+    Bench(data_width=64).run(body)
 
 
 def expose(bench, name):

@@ -126,6 +126,7 @@ def draw(source, params):
 )
 def test_refusals(name, more):
     engine, addr_bits = ENGINES[name]
+    more = {"accumulate": name in ("several", "planes"), **more}
     params = CoprocessorParams(engine=engine, addr_bits=addr_bits, **more)
     contract = Contract.of({"unit": "coprocessor", "contract": contract_of(params)})
     dut, source, seen = Judge(facts_of(params)), random.Random(4), Counter()

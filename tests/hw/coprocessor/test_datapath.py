@@ -98,6 +98,16 @@ class Case:
         self.memory.put(address, data)
         self.reads.update(range(address, address + len(data)))
 
+    def onto(self) -> "Case":
+        """Add to numbers in the place of C."""
+        (m, n, _), size = self.sizes, self.params.c_bytes
+        before = self.rng.integers(-(1 << 8 * size - 1), 1 << 8 * size - 1, (m, n))
+        for row in range(m):
+            data = b"".join(int(v).to_bytes(size, "little", signed=True) for v in before[row])
+            self._put(self.job["c"] + row * self.c_stride, data)
+        self.c, self.job["accumulate"] = self.c + before, 1
+        return self
+
     def wanted(self) -> bytes:
         """Return what is to be stored."""
         size = self.params.c_bytes
@@ -246,6 +256,19 @@ def test_the_dataflow_changes_from_job_to_job() -> None:
     memory = memory_of(engine, {})
     order = (1, 0, 0, 1, 1, 0, 1)
     run([Case(memory, (1 + 2 * (not g), 3, 9 + g), gemv=g, seed=at) for at, g in enumerate(order)])
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_products_are_added_to_what_is_there(width: int) -> None:
+    """Rows of one and of several beats, before and behind products that are not."""
+    engine = "array --dataflow cube --rows 2 --columns 4 --lanes 2 --format int2 --act int4"
+    memory = memory_of(engine, {"data_width": width, "act_kib": 2, "accumulate": True})
+    sizes = [(1, 1, 1), (3, 5, 9), (4, 2, 8), (5, 13, 7)]
+    cases = [
+        Case(memory, size, gap=at, skew=5 * at, seed=at).onto() for at, size in enumerate(sizes)
+    ]
+    cases.insert(2, Case(memory, (3, 3, 7), seed=9))
+    run(cases)
 
 
 #: Steps of 1 to 8 products of 2 to 8 bits, planes, groups of three steps, scales of rows.
