@@ -17,6 +17,7 @@ POINTS = (
     ("tiny", "ice40", "none"),
     ("small", "ecp5", "none"),
     ("small", "ecp5", "secded"),
+    ("small", "gowin", "none"),
     ("ultra96", "xcup", "none"),
 )
 

@@ -8,8 +8,8 @@ from fpga.products import manifest_of
 from hw.coprocessor.params import PRESETS, CoprocessorParams
 from hw.coprocessor.sizes import POINTS, expected, recorded
 
-#: Tables, registers and block RAM of an iCE40UP5K and of an ECP5-85F.
-ROOM = {"ice40": (5280, 5280, 30), "ecp5": (83640, 83640, 208)}
+#: Tables, registers and block RAM of an iCE40UP5K, of a GW2AR-18 and of an ECP5-85F.
+ROOM = {"ice40": (5280, 5280, 30), "gowin": (20736, 15552, 46), "ecp5": (83640, 83640, 208)}
 MEASURED = [name for name in PRESETS if name != "kv260"]
 
 
