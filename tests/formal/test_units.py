@@ -129,7 +129,7 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
         assert set(proof.searched) == {"o_not_early", "o_in_time", "i_taken", "o_value"}
         assert min(proof.searched.values()) > manifest["latency"] + 2
         return
-    proof = prove(text, manifest, tmp_path)
+    proof = prove(text, manifest, tmp_path, seconds=600 if unit.name in SLOW else 120)
     assert proof.proved, proof.refuted
     assert proof.covered >= 5
     if manifest["streams"]:
