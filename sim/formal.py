@@ -23,13 +23,13 @@ from typing import Any
 from fpga import tools
 from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.bench.check import golden_of
-from sim.bench.properties import TOP, find_tag, harness, rows_of
+from sim.bench.properties import TOP, answers_packets, find_tag, harness, rows_of
 from sim.bench.properties_axi import axi_prefix, wait
 from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
 
-#: Cycles beyond its latency in which a unit that answers beats of rows is searched.
+#: Cycles beyond its latency in which a unit that answers beats of rows, or packets, is searched.
 SEARCH = 6
 
 _SLACK = 120  #: Seconds that a call may take beyond those of its solver.
@@ -49,6 +49,7 @@ chformal -cover -remove
 formalff -clk2ff -ff2anyinit
 opt -full
 techmap
+setundef -anyseq
 dffunmap
 opt_clean
 aigmap
@@ -174,7 +175,7 @@ def prove(
     independent = _independence(outputs)
     if properties_axis.takes_jobs(manifest):
         return _engine(verilog, manifest, folder, seconds, properties, names, outputs, thorough)
-    if rows_of(manifest):
+    if rows_of(manifest) or answers_packets(manifest):
         return _row_unit(manifest, folder, seconds, text, names, outputs)
     script = _MODEL.format(**names, independent=independent)
     (folder / "model.ys").write_text(script, encoding="utf-8")

@@ -163,6 +163,7 @@ def build(params: ButterflyParams) -> wiring.Component:
     }
     component.contract = {
         "answers": "packets",
+        "silent": {"op": 3},
         "pipeline": PIPELINE,
         "overhead": OVERHEAD,
         "gap": GAP,

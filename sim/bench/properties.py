@@ -19,6 +19,10 @@ A unit whose contract says that it ``answers`` beats gives one for each beat of 
 has been closed; its properties count those, and one for a row of more than ``max_beats``. Of
 such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are.
 
+A unit that answers packets gives one answer, up to its ``last``, for each; packets that the
+contract calls ``silent``, by the value of a field, have none and do not come. Its properties do not
+follow a beat.
+
 The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
 beside the streams, a setting, has the ``constant`` that the manifest gives its port.
 """
@@ -32,7 +36,7 @@ from numpy.typing import NDArray
 
 from sim.bench.pack import pack
 
-__all__ = ["TOP", "Tag", "find_tag", "harness", "rows_of"]
+__all__ = ["TOP", "Tag", "answers_packets", "find_tag", "harness", "rows_of"]
 
 TOP = "properties"  #: Module name of the harness.
 
@@ -70,6 +74,8 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
 
     The golden model is asked: a plain beat adds nothing to a sum, the distinct one something.
     """
+    if answers_packets(manifest):
+        return None
     parameters = manifest["parameters"]
     beats = golden.vectors(parameters, np.random.default_rng(1), tries)
     fields = {_field(port) for port in _ports(manifest, "in")} - {"last"}
@@ -116,6 +122,11 @@ def rows_of(manifest: Mapping[str, Any]) -> int:
     """Return the beats of the longest row of a unit that answers beats, 0 of any other unit."""
     contract = manifest.get("contract", {})
     return int(contract["max_beats"]) if contract.get("answers") == "beats" else 0
+
+
+def answers_packets(manifest: Mapping[str, Any]) -> bool:
+    """Return whether an answer of the unit is a packet."""
+    return bool(manifest.get("contract", {}).get("answers") == "packets")
 
 
 def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -185,7 +196,9 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     o_payload = "{" + ", ".join(p["name"] for p in outputs) + "}"
     i_width = sum(p["width"] for p in free) + 1
     o_width = sum(p["width"] for p in outputs)
-    rows = rows_of(manifest)
+    rows, packets = rows_of(manifest), answers_packets(manifest)
+    closing = next(p["name"] for p in outputs if _field(p) == "last") if packets else "1'b1"
+    silent = manifest.get("contract", {}).get("silent", {})
     most = 4 * latency + 8 + 4 * rows
     owed_bits = most.bit_length()
     wait_bits = (pause + 4).bit_length() + 1
@@ -193,6 +206,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"  {manifest['module']} dut({connections});",
         f"  wire take = {i['valid']} && {i['ready']} && !rst;",
         f"  wire give = {o['valid']} && {o['ready']} && !rst;",
+        f"  wire ends = give && {closing};",
         f"  wire closes = take && {last};",
         *(_row_counter(rows, last) if rows else ["  wire closed = closes;"]),
         "  reg past = 0, i_waits = 0, o_waits = 0;",
@@ -203,13 +217,14 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "    past <= !rst;",
         f"    i_waits <= {i['valid']} && !{i['ready']}; i_was <= {i_payload};",
         f"    o_waits <= {o['valid']} && !{o['ready']}; o_was <= {o_payload};",
-        "    owed <= rst ? 0 : owed + closed - give;",
+        "    owed <= rst ? 0 : owed + closed - ends;",
         f"    i_pause <= rst || !{i['valid']} || {i['ready']} || !{o['ready']} ? 0 : i_pause + 1;",
         f"    o_pause <= rst || {o['valid']} || owed + closes == 0 ? 0 : o_pause + 1;",
         "  end",
         "  always @* if (past && i_waits) begin",
         f"    assume ({i['valid']}); assume ({i_payload} == i_was);",
         "  end",
+        *(f"  always @* assume ({i['name']}_{k} != {v});" for k, v in silent.items()),
         "  always @* if (!rst) begin",
         "    if (past && o_waits) begin",
         f"      {o['name']}_valid_kept: assert ({o['valid']});",

@@ -123,6 +123,7 @@ FULL = {
     "requant": (["--zero-point"], ["--scheme", "rbe"]),
     "dequant": (["--act-scale", "e8m0", "--zero-point"], ["--sum", "exact", "--scale", "fp16"]),
     "array": (["--group", "2", "--scale", "fp16"],),
+    "butterfly": (["--engines", "2"],),
 }
 
 
