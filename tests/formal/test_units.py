@@ -43,7 +43,7 @@ SLOW = ("array", "mpgemm", "coprocessor")  #: A minute for each case, or more.
 #: Engines that are proved in every run: sums that stay in place, serial planes, N:M.
 SOON = ({"dataflow": "broadcast"}, {"engine": "bit-plane"}, {"arch": "nm"})
 
-#: Elements whose numbers take a solver long: of them every run proves the rules of transfer alone.
+#: Elements whose numbers take a solver long: proved in deep runs.
 HEAVY: tuple[dict[str, Any], ...] = (
     {"arch": "simd"},
     {"arch": "bit-serial", "mode": "hardware"},
@@ -131,23 +131,11 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
         assert set(proof.searched) == {"o_not_early", "o_in_time", "i_taken"} | value
         assert min(proof.searched.values()) > manifest["latency"] + 2
         return
-    proof = prove(text, manifest, tmp_path)
+    proof = prove(text, manifest, tmp_path, seconds=600 if unit.name in SLOW else 120)
     assert proof.proved, proof.refuted
     assert proof.covered >= 5
     if manifest["streams"]:
         assert proof.left_out is None
-
-
-@pytest.mark.parametrize(
-    "case", [c for c in discover()["pe"].cases if _heavy(discover()["pe"], c)], ids=str
-)
-def test_transfer_of_a_heavy_unit(
-    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That no beat is lost needs its numbers, and is left to deep runs."""
-    monkeypatch.setattr(formal, "find_tag", lambda *args: None)
-    proof = proof_of(discover()["pe"], case, tmp_path)
-    assert proof.proved and proof.left_out is not None, proof.refuted
 
 
 #: Fault of an engine's frame -> module, text and what stands there instead, rules that may fail.
