@@ -304,7 +304,8 @@ def _operands(
     begin, end = result, result + 1
     if manifest["streams"] and "last" in beats:
         ends = np.flatnonzero(beats["last"]) + 1
-        begin, end = int(ends[result - 1]) if result else 0, int(ends[result])
+        row = _row(manifest, ends, result)
+        begin, end = int(ends[row - 1]) if row else 0, int(ends[row])
     elif "clr" in beats:
         begin = int(np.flatnonzero(beats["clr"][:end])[-1])
     return {
@@ -312,3 +313,13 @@ def _operands(
         for name, values in beats.items()
         if name not in ("last", "clr")
     }
+
+
+def _row(manifest: Mapping[str, Any], ends: NDArray[Any], result: int) -> int:
+    """Return the number of the row, of those that end before ``ends``, that gave a result."""
+    contract = manifest["contract"]
+    if contract.get("answers") != "beats":
+        return result
+    lengths = np.diff(ends, prepend=0)
+    answers = np.where(lengths > contract["max_beats"], 1, lengths)
+    return int(np.searchsorted(np.cumsum(answers), result, side="right"))
