@@ -197,6 +197,7 @@ def build(params: MixingParams) -> wiring.Component:
             cycles = (1 << t) * each[0] + (1 << d) * each[1] + 2 * sum(each) + 4 * OVERHEAD
             rates.append((max(1, (1 << d) // params.lanes) << t) / cycles)
             longest = max(longest, sum(each))
+    # What passes without a transfer: the last token, then the first channel.
     component.latency = 2 * longest + 4 * OVERHEAD + 2 * engine.max_beats
     component.beats_per_cycle = min(rates)
     component.number_formats = {
