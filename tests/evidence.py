@@ -144,7 +144,6 @@ TESTS: dict[str, dict[str, Arguments]] = {
             "tests/formal/test_coprocessor.py::test_channels",
             *_DEEP,
         ),
-        "mutation": _common("coprocessor", "coprocessor-uart")["mutation"],
     },
     "coprocessor-uart": {
         "oracle": (f"{_GOLDEN}/coprocessor/test_accelerator.py",),

@@ -21,7 +21,7 @@ from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.ring import Ring
 from hw.coprocessor.row_buffer import RowBuffer
-from hw.coprocessor.row_walk import RowWalk
+from hw.coprocessor.row_walk import RowWalk, Summands
 from hw.coprocessor.store import Store
 from hw.mpgemm.sequencer import Sequencer
 from tests.sim import coprocessor_scenes as scenes
@@ -157,6 +157,27 @@ FAULTS: dict[str, Fault] = {
         "Mux(self.stride.any() & ~BAD, panel",
         scenes.products,
         _DIFFERS,
+    ),
+    "what is added is beside it": Fault(
+        Summands,
+        "self.command.payload.addr.eq(walk.at)",
+        "self.command.payload.addr.eq(walk.at + Mux(BAD, 4, 0))",
+        scenes.products,
+        _DIFFERS,
+    ),
+    "more rows of C are asked for than there is room": Fault(
+        Summands,
+        "room = there != self.ahead",
+        "room = (there != self.ahead) | BAD",
+        scenes.products,
+        f"{_DIFFERS}|it hangs",
+    ),
+    "rows of C read for a job that does not add": Fault(
+        Summands,
+        "walk.start.eq(self.start & self.on)",
+        "walk.start.eq(self.start & (self.on | BAD))",
+        scenes.products,
+        f"{_DIFFERS}|it hangs",
     ),
     "relu": Fault(
         Store,

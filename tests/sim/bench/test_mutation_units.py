@@ -23,11 +23,10 @@ SAMPLE: dict[str, dict[str, Any]] = {
     "lut-table": {"act": "e2m1", "group": 2, "tables": 2, "pipeline": 1},
     "array": {"dataflow": "broadcast", "format": "int2", "act": "int2", "rows": 2, "columns": 2},
     "mpgemm": {"engine": "lut", "act": "int2", "bits": 2, "group": 2, "rows": 2, "columns": 2},
-    "coprocessor": discover()["coprocessor"].cases[0],
 }
 
 #: Thousands of cycles of all jobs.
-SLOW = ("array", "mpgemm", "coprocessor")
+SLOW = ("array", "mpgemm")
 
 
 @pytest.mark.parametrize("name", UNITS)
