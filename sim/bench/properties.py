@@ -87,10 +87,13 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         words = [pack(found[_field(p)], p["width"]) for p in _told(manifest)]
         return list(zip(*words, strict=True))
 
-    alone = [results([row])[0] for row in range(len(next(iter(beats.values()))))]
+    every = [results([row]) for row in range(len(next(iter(beats.values()))))]
+    alone = [found[0] if found else None for found in every]  # what fills a table has no answer
     names = [_field(p) for p in _told(manifest)]
     for plain, base in enumerate(alone):
-        if rows:
+        if base is None:
+            continue
+        if rows or framing is None:
             distinct = _of_rows(results, alone, plain)
             if distinct is None:
                 continue
@@ -101,7 +104,7 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
             continue
         for distinct, value in enumerate(alone):
             mixed = [[plain, distinct, plain], [distinct, plain], [plain, distinct]]
-            if value == base or (framed and any(results(m)[-1] != value for m in mixed)):
+            if value in (None, base) or (framed and any(results(m)[-1] != value for m in mixed)):
                 continue
             if framed and results([distinct, distinct])[-1] == value:
                 continue
@@ -132,12 +135,14 @@ def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_rows(
-    results: Callable[[list[int]], list[tuple[int, ...]]], alone: list[tuple[int, ...]], plain: int
+    results: Callable[[list[int]], list[tuple[int, ...]]],
+    alone: list[tuple[int, ...] | None],
+    plain: int,
 ) -> int | None:
     """Return a beat that shows in its own result of a row of plain beats and in no other."""
     base = alone[plain]
     for distinct, value in enumerate(alone):
-        if value != base and results([plain] * 2) == [base] * 2:
+        if value not in (None, base) and results([plain] * 2) == [base] * 2:
             mixed = ([plain, distinct], [distinct, plain])
             if all(results(m) == [alone[row] for row in m] for m in mixed):
                 return distinct
