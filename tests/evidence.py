@@ -135,6 +135,8 @@ TESTS: dict[str, dict[str, Arguments]] = {
             "tests/sim/test_coprocessor_errors.py",
             "tests/sim/test_coprocessor_faults.py",
             "tests/hw/coprocessor",
+            "-k",
+            "not test_sizes.py",  # which are no simulation
         ),
         "throughput": ("tests/sim/test_coprocessor.py", "-k", "test_rate"),
         "largest_sum": ("tests/verilog/test_extremes.py", "-k", "test_coprocessor_"),

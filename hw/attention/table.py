@@ -123,14 +123,10 @@ def interpolated(
     heap = BitHeap(m, width + bits, carry_chains)
     heap.add(start, bits)
     heap.add_constant(1 << bits - 1)
-    if carry_chains:
-        far = wire(m, (1 << bits) - rest, "from_end")[: bits + 1] if falls else rest
-        heap.add(slope * far)
-    else:
-        for k, bit in enumerate(rest):
-            heap.add(slope & (~bit if falls else bit).replicate(size), k)
-        if falls:
-            heap.add(slope)
+    for k, bit in enumerate(rest):
+        heap.add(slope & (~bit if falls else bit).replicate(size), k)
+    if falls:
+        heap.add(slope)
     return wire(m, heap.total()[bits:], "value")
 
 

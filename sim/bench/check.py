@@ -196,7 +196,7 @@ def _job(
     count = len(next(iter(words.values())))
     latency = manifest["latency"] or 0
     rate = manifest["beats_per_cycle"]
-    free = latency + int(np.ceil(count / rate)) if rate else None
+    free = latency + int(np.ceil(count / rate)) + _waits(manifest, beats) if rate else None
     enables = [p["width"] for p in manifest["ports"] if p["name"] == "en"]
     widths = {p["name"]: p["width"] for p in manifest["ports"]}
     return {
@@ -226,6 +226,15 @@ def _job(
             for number, p in enumerate(passes)
         ],
     }
+
+
+def _waits(manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]) -> int:
+    """Return the cycles for which packets that fill tables may wait for the rows before them."""
+    wait = int(manifest["contract"].get("load_wait", 0))
+    if not wait or "load" not in beats:
+        return 0
+    opens = np.concatenate([[True], np.asarray(beats["last"][:-1], dtype=bool)])
+    return wait * int((opens & np.asarray(beats["load"], dtype=bool)).sum())
 
 
 def _redundant(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -304,7 +313,8 @@ def _operands(
     begin, end = result, result + 1
     if manifest["streams"] and "last" in beats:
         ends = np.flatnonzero(beats["last"]) + 1
-        begin, end = int(ends[result - 1]) if result else 0, int(ends[result])
+        row = _row(manifest, ends, result)
+        begin, end = int(ends[row - 1]) if row else 0, int(ends[row])
     elif "clr" in beats:
         begin = int(np.flatnonzero(beats["clr"][:end])[-1])
     return {
@@ -312,3 +322,13 @@ def _operands(
         for name, values in beats.items()
         if name not in ("last", "clr")
     }
+
+
+def _row(manifest: Mapping[str, Any], ends: NDArray[Any], result: int) -> int:
+    """Return the number of the row, of those that end before ``ends``, that gave a result."""
+    contract = manifest["contract"]
+    if contract.get("answers") != "beats":
+        return result
+    lengths = np.diff(ends, prepend=0)
+    answers = np.where(lengths > contract["max_beats"], 1, lengths)
+    return int(np.searchsorted(np.cumsum(answers), result, side="right"))

@@ -21,7 +21,7 @@ from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.ring import Ring
 from hw.coprocessor.row_buffer import RowBuffer
-from hw.coprocessor.row_walk import RowWalk
+from hw.coprocessor.row_walk import RowWalk, Summands
 from hw.coprocessor.store import Store
 from hw.mpgemm.sequencer import Sequencer
 from tests.sim import coprocessor_scenes as scenes
