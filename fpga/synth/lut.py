@@ -36,7 +36,7 @@ class Family:
         found: dict[str, float] = dict.fromkeys(self.cells, 0)
         other: dict[str, float] = {}
         for cell, number in types.items():
-            if cell == "$scopeinfo":
+            if cell in ("$scopeinfo", "GND", "VCC"):  # no logic
                 continue
             for resource, patterns in self.cells.items():
                 weight = next((w for p, w in patterns if re.fullmatch(p, cell)), None)

@@ -221,11 +221,13 @@ def build(params: NormParams) -> wiring.Component:
         }
     if params.shortcut:
         component.number_formats["i_r"] = {"format": f"int{params.y_bits}", **lanes}
+    waits = {"load_wait": component.latency} if params.scaled else {}
     component.contract = {
         "answers": "beats",
         "max_beats": params.max_beats,
         "passes": 2,
         "overhead": component.overhead,
         "row_interval": 1,
+        **waits,
     }
     return component

@@ -15,7 +15,7 @@ from hw.butterfly.leave import Leave, answer_layout
 from hw.butterfly.params import ButterflyParams
 from hw.butterfly.work import Work
 
-__all__ = ["Butterfly", "build"]
+__all__ = ["GAP", "OVERHEAD", "Butterfly", "build", "stage_cycles"]
 
 #: Cycles beyond those of the stages: until a beat leaves, and between packets.
 OVERHEAD, GAP = PIPELINE + 4, 1
@@ -136,7 +136,7 @@ class Butterfly(wiring.Component):
         return Cat(word, word[-1].replicate(bits - len(word)))
 
 
-def _cycles(params: ButterflyParams, size: int, fourier: bool) -> int:
+def stage_cycles(params: ButterflyParams, size: int, fourier: bool) -> int:
     """Return the cycles of the stages of a vector of ``2**size`` elements."""
     beats = max(1, (1 << size) // params.lanes)
     total = size * beats
@@ -150,7 +150,7 @@ def build(params: ButterflyParams) -> wiring.Component:
     """Return the component that the parameters name, with what its manifest says."""
     component: Any = Butterfly(params)
     sizes = range(3, params.stages + 1)
-    worst = {size: _cycles(params, size, True) for size in sizes}
+    worst = {size: stage_cycles(params, size, True) for size in sizes}
     component.latency = max(worst.values()) + OVERHEAD + params.max_size
     component.beats_per_cycle = min(
         max(1, (1 << size) // params.lanes) / (cycles + GAP) for size, cycles in worst.items()

@@ -108,7 +108,7 @@ class Enter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
         beat, record = self.i.payload, self.record
-        op, log2n = Signal(2), Signal(4)
+        op, log2n = Signal(2, init=1), Signal(4)
         keep = Signal(params.engines)
         step = Signal(params.row_bits + 1)
         latest, known, known_size = Signal(), Signal(), Signal(4)

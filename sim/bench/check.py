@@ -196,7 +196,7 @@ def _job(
     count = len(next(iter(words.values())))
     latency = manifest["latency"] or 0
     rate = manifest["beats_per_cycle"]
-    free = latency + int(np.ceil(count / rate)) if rate else None
+    free = latency + int(np.ceil(count / rate)) + _waits(manifest, beats) if rate else None
     enables = [p["width"] for p in manifest["ports"] if p["name"] == "en"]
     widths = {p["name"]: p["width"] for p in manifest["ports"]}
     return {
@@ -226,6 +226,15 @@ def _job(
             for number, p in enumerate(passes)
         ],
     }
+
+
+def _waits(manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]) -> int:
+    """Return the cycles for which packets that fill tables may wait for the rows before them."""
+    wait = int(manifest["contract"].get("load_wait", 0))
+    if not wait or "load" not in beats:
+        return 0
+    opens = np.concatenate([[True], np.asarray(beats["last"][:-1], dtype=bool)])
+    return wait * int((opens & np.asarray(beats["load"], dtype=bool)).sum())
 
 
 def _redundant(manifest: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -17,7 +17,8 @@ The properties, by the labels that proofs report:
 
 A unit whose contract says that it ``answers`` beats gives one for each beat of a row, once the row
 has been closed; its properties count those, and one for a row of more than ``max_beats``. Of
-such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are.
+such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are. One that
+answers ``each`` beat on its own has a ``last`` that passes through like any other field.
 
 A unit that answers packets gives one answer, up to its ``last``, for each; packets that the
 contract calls ``silent``, by the value of a field, have none and do not come. Its properties do not
@@ -78,10 +79,11 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         return None
     parameters = manifest["parameters"]
     beats = golden.vectors(parameters, np.random.default_rng(1), tries)
-    fields = {_field(port) for port in _ports(manifest, "in")} - {"last"}
+    framing = _framing(manifest)
+    fields = {_field(port) for port in _ports(manifest, "in")} - {framing}
     rows = rows_of(manifest)
     beats = {name: np.asarray(values) for name, values in beats.items() if name in fields}
-    framed = any(_field(port) == "last" for port in _ports(manifest, "in"))
+    framed = any(_field(port) == framing for port in _ports(manifest, "in"))
 
     def results(rows: list[int]) -> list[tuple[int, ...]]:
         chosen: dict[str, NDArray[Any]] = {name: values[rows] for name, values in beats.items()}
@@ -91,21 +93,24 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         words = [pack(found[_field(p)], p["width"]) for p in _told(manifest)]
         return list(zip(*words, strict=True))
 
-    alone = [results([row])[0] for row in range(len(next(iter(beats.values()))))]
+    every = [results([row]) for row in range(len(next(iter(beats.values()))))]
+    alone = [found[0] if found else None for found in every]  # what fills a table has no answer
     names = [_field(p) for p in _told(manifest)]
     for plain, base in enumerate(alone):
-        if rows:
+        if base is None:
+            continue
+        if rows or framing is None:
             distinct = _of_rows(results, alone, plain)
             if distinct is None:
                 continue
-            shown = [dict(zip(names, alone[row], strict=True)) for row in (plain, distinct)]
+            shown = [dict(zip(names, alone[row] or (), strict=True)) for row in (plain, distinct)]
             words = [_words(manifest, beats, row) for row in (plain, distinct)]
             return Tag(*words, *(_outputs(manifest, values) for values in shown))
         if framed and results([plain, plain])[-1] != base:
             continue
         for distinct, value in enumerate(alone):
             mixed = [[plain, distinct, plain], [distinct, plain], [plain, distinct]]
-            if value == base or (framed and any(results(m)[-1] != value for m in mixed)):
+            if value in (None, base) or (framed and any(results(m)[-1] != value for m in mixed)):
                 continue
             if framed and results([distinct, distinct])[-1] == value:
                 continue
@@ -129,6 +134,11 @@ def answers_packets(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("contract", {}).get("answers") == "packets")
 
 
+def _framing(manifest: Mapping[str, Any]) -> str | None:
+    """Return the field that ends what is answered together, if there may be one."""
+    return None if manifest.get("contract", {}).get("answers") == "each" else "last"
+
+
 def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the output ports that tell whose a result is; of rows only those beside the data."""
     outputs = _ports(manifest, "out")
@@ -136,12 +146,14 @@ def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_rows(
-    results: Callable[[list[int]], list[tuple[int, ...]]], alone: list[tuple[int, ...]], plain: int
+    results: Callable[[list[int]], list[tuple[int, ...]]],
+    alone: list[tuple[int, ...] | None],
+    plain: int,
 ) -> int | None:
     """Return a beat that shows in its own result of a row of plain beats and in no other."""
     base = alone[plain]
     for distinct, value in enumerate(alone):
-        if value != base and results([plain] * 2) == [base] * 2:
+        if value not in (None, base) and results([plain] * 2) == [base] * 2:
             mixed = ([plain, distinct], [distinct, plain])
             if all(results(m) == [alone[row] for row in m] for m in mixed):
                 return distinct
@@ -149,7 +161,7 @@ def _of_rows(
 
 
 def _words(manifest: Mapping[str, Any], beats: Mapping[str, Any], row: int) -> dict[str, int]:
-    ports = [port for port in _ports(manifest, "in") if _field(port) != "last"]
+    ports = [port for port in _ports(manifest, "in") if _field(port) != _framing(manifest)]
     return {p["name"]: pack(beats[_field(p)][row : row + 1], p["width"])[0] for p in ports}
 
 
@@ -165,11 +177,12 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     """
     i, o, clock = _stream(manifest, "in"), _stream(manifest, "out"), manifest["clock"]
     inputs, outputs = _ports(manifest, "in"), _ports(manifest, "out")
-    last = next((p["name"] for p in inputs if _field(p) == "last"), "1'b1")
+    framing = _framing(manifest)
+    last = next((p["name"] for p in inputs if _field(p) == framing), "1'b1")
     latency, rate = manifest["latency"], manifest["beats_per_cycle"] or 1
     pause = latency + int(np.ceil(1 / rate))
     reset = clock["reset"] if clock.get("reset_active") != "low" else f"!{clock['reset']}"
-    free = [p for p in inputs if tag is None or _field(p) == "last"]
+    free = [p for p in inputs if tag is None or _field(p) == framing]
     ports = ["input clk", "input rst_free", f"input {i['valid']}", f"input {o['ready']}"]
     ports += [f"input {_range(p)}{p['name']}" for p in free]
     lines = [
@@ -181,7 +194,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "  reg tagged = 0;",
     ]
     for p in inputs:
-        if tag is not None and _field(p) != "last":
+        if tag is not None and _field(p) != framing:
             words = f"{_hex(p, tag.distinct)} : {_hex(p, tag.plain)}"
             lines.append(f"  wire {_range(p)}{p['name']} = distinct && !tagged ? {words};")
     pins = {clock["name"]: "clk", clock["reset"]: "rst" if reset == clock["reset"] else "!rst"}

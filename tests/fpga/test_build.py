@@ -46,6 +46,15 @@ def test_icebreaker_bitstream_is_the_same_in_any_folder(tmp_path: Path) -> None:
     assert summary(first, tmp_path).count("\n") == 0
 
 
+@pytest.mark.deep
+def test_icebreaker_has_room_for_the_coprocessor(tmp_path: Path) -> None:
+    board = boards.find("icebreaker")
+    report = build(board, board.part(), parameters(board, {}), tmp_path)
+    assert report["unit"] == "coprocessor-uart" and report["clocks"]["clk"]["met"]
+    used = {name: count["used"] for name, count in report["utilisation"].items()}
+    assert used["ICESTORM_SPRAM"] == 2 and used["ICESTORM_LC"] < 5280
+
+
 #: IEEE 1149.1 identification codes. Source: Lattice TN-02039, table of ECP5 codes.
 IDENTITIES = {"12F": 0x21111043, "25F": 0x41111043, "45F": 0x41112043, "85F": 0x41113043}
 
