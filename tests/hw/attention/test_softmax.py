@@ -264,7 +264,7 @@ FAULTS = [
     ({"kind": "online"}, softmax_online.OnlinePass, "describe", "later(opens, 1, at)", "0"),
     ({"kind": "safe"}, row_store.RowStore, "_check", "count == most", "count == most - 1"),
     ({"kind": "two-pass"}, normalize.Normalize, "body", "shifted[0])", "0 & shifted[0])"),
-    ({"kind": "ibert"}, fixed_scale.IBert, "word", "round(", "int("),
+    ({"kind": "ibert"}, fixed_scale.IBert, "_exact", "- self._b", "- 2 * self._b"),
     ({"kind": "adalog"}, softmax_log.LogSoftmax, "_code", "1 << 26", "0"),
 ]
 
