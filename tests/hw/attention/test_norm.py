@@ -59,7 +59,7 @@ def test_published_values(tmp_path):
 def test_cycles(kind, tmp_path):
     """Of a row alone 2 * n + overhead; rows behind it take as many cycles as beats."""
     parameters = {**PLAIN, "kind": kind}
-    for lengths in ([3], [1], [4, 1, 1, 2, 4, 1, 1, 1, 1, 3]):
+    for lengths in ([3], [1], [4, 1, 1, 2, 4, 1, 1, 1, 1, 4]):
         elements = [[k * 37 % 90 for k in range(4 * length)] for length in lengths]
         report, manifest = simulate("norm", parameters, tmp_path, rows(elements, 4, eps=3))
         alone = 2 * lengths[-1] + manifest["contract"]["overhead"]
