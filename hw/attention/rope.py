@@ -145,7 +145,7 @@ def build(params: RopeParams) -> wiring.Component:
         "o_y": {"format": f"int{params.y_bits}", **lanes},
     }
     component.contract = {
-        "answers": "rows",
+        "answers": "each" if params.beats == 1 else "rows",
         "row_beats": params.beats,
         "passes": 2,
         "overhead": component.overhead,

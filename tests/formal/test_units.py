@@ -50,7 +50,7 @@ HEAVY: tuple[dict[str, Any], ...] = (
 )
 
 #: Units with rows, searched for a minute or more: the first case in every run.
-ROWS = ("softmax",)
+ROWS = ("norm", "softmax")
 
 
 #: Engines of which PDR had no verdict in two minutes whether something always moves.
