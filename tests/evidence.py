@@ -68,6 +68,16 @@ def _engine(unit: str) -> dict[str, Arguments]:
     }
 
 
+def _rows(unit: str, family: str, oracle: str, test: str) -> dict[str, Arguments]:
+    """Return the items of a unit of attention or of butterflies that there are so far."""
+    return {
+        "oracle": (f"{_GOLDEN}/{family}/{oracle}",),
+        "simulation": (f"tests/hw/{family}/{test}",),
+        "parsers": _common(unit)["parsers"],
+        "formal": _common(unit)["formal"],
+    }
+
+
 _GOLDEN = "tests/sim/golden"
 _FORMATS = (f"{_GOLDEN}/test_formats.py", f"{_GOLDEN}/test_encode.py")
 
@@ -195,10 +205,16 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "throughput": ("tests/verilog/test_mpgemm.py", "-k", "test_engine"),
         **_engine("mpgemm"),
     },
+    "activation": _rows("activation", "attention", "test_activation.py", "test_activation.py"),
+    "butterfly": _rows("butterfly", "butterfly", "", "test_butterfly.py"),
+    "fnet-mixing": _rows("fnet-mixing", "butterfly", "test_mixing.py", "test_mixing.py"),
+    "norm": _rows("norm", "attention", "test_norm.py", "test_norm.py"),
+    "scalar": _rows("scalar", "attention", "test_scalar.py", "test_scalar.py"),
+    "softmax": _rows("softmax", "attention", "test_softmax.py", "test_softmax.py"),
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY: tuple[str, ...] = ()
+UNDERWAY = ("activation", "butterfly", "fnet-mixing", "norm", "scalar", "softmax")
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

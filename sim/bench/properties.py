@@ -103,7 +103,7 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
             distinct = _of_rows(results, alone, plain)
             if distinct is None:
                 continue
-            shown = [dict(zip(names, alone[row], strict=True)) for row in (plain, distinct)]
+            shown = [dict(zip(names, alone[row] or (), strict=True)) for row in (plain, distinct)]
             words = [_words(manifest, beats, row) for row in (plain, distinct)]
             return Tag(*words, *(_outputs(manifest, values) for values in shown))
         if framed and results([plain, plain])[-1] != base:
