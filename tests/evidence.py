@@ -169,6 +169,18 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "parsers": _common("cfu")["parsers"],
         "formal": _common("cfu")["formal"],
     },
+    "butterfly": {
+        "oracle": tuple(f"{_GOLDEN}/butterfly/test_{n}.py" for n in ("fft", "linear", "engine")),
+        "simulation": ("tests/hw/butterfly/test_butterfly.py",),
+        "throughput": ("tests/hw/butterfly/test_butterfly.py", "-k", "cycles"),
+        "parsers": _common("butterfly")["parsers"],
+        "formal": _common("butterfly")["formal"],
+    },
+    "fnet-mixing": {
+        "oracle": (f"{_GOLDEN}/butterfly/test_mixing.py",),
+        "simulation": ("tests/hw/butterfly/test_mixing.py",),
+        "parsers": _common("fnet-mixing")["parsers"],
+    },
     "lut-table": {
         "oracle": (f"{_GOLDEN}/test_lut_table.py",),
         "simulation": ("tests/hw/mpgemm/test_lut_table.py",),
