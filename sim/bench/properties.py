@@ -15,8 +15,10 @@ The properties, by the labels that proofs report:
     One beat that is distinct from all others, at an arbitrary time, shows in the one result that it
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
-The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
-beside the streams, a setting, has the ``constant`` that the manifest gives its port.
+Where results have a field ``last``, all those up to it count as one. A unit whose rows take
+``row_cycles`` of its contract at least is given as many. The reset may come at any time. Inputs
+keep the rules of transfer and are otherwise free; an input beside the streams, a setting, has the
+``constant`` that the manifest gives its port.
 """
 
 from collections.abc import Mapping
@@ -80,14 +82,15 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         words = [pack(found[_field(p)], p["width"]) for p in _ports(manifest, "out")]
         return list(zip(*words, strict=True))
 
-    alone = [results([row])[0] for row in range(len(next(iter(beats.values()))))]
+    every = [results([row]) for row in range(len(next(iter(beats.values()))))]
+    alone = [found[0] if len(found) == 1 else None for found in every]
     names = [_field(p) for p in _ports(manifest, "out")]
     for plain, base in enumerate(alone):
-        if framed and results([plain, plain])[-1] != base:
+        if base is None or (framed and results([plain, plain])[-1] != base):
             continue
         for distinct, value in enumerate(alone):
             mixed = [[plain, distinct, plain], [distinct, plain], [plain, distinct]]
-            if value == base or (framed and any(results(m)[-1] != value for m in mixed)):
+            if value in (None, base) or (framed and any(results(m)[-1] != value for m in mixed)):
                 continue
             if framed and results([distinct, distinct])[-1] == value:
                 continue
@@ -118,8 +121,10 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     i, o, clock = _stream(manifest, "in"), _stream(manifest, "out"), manifest["clock"]
     inputs, outputs = _ports(manifest, "in"), _ports(manifest, "out")
     last = next((p["name"] for p in inputs if _field(p) == "last"), "1'b1")
+    ends = next((f" && {p['name']}" for p in outputs if _field(p) == "last"), "")
     latency, rate = manifest["latency"], manifest["beats_per_cycle"] or 1
-    pause = latency + int(np.ceil(1 / rate))
+    row_cycles = int(manifest["contract"].get("row_cycles", 1))
+    pause = latency + max(int(np.ceil(1 / rate)), row_cycles)
     reset = clock["reset"] if clock.get("reset_active") != "low" else f"!{clock['reset']}"
     free = [p for p in inputs if tag is None or _field(p) == "last"]
     ports = ["input clk", "input rst_free", f"input {i['valid']}", f"input {o['ready']}"]
@@ -155,6 +160,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"  wire take = {i['valid']} && {i['ready']} && !rst;",
         f"  wire give = {o['valid']} && {o['ready']} && !rst;",
         f"  wire closes = take && {last};",
+        f"  wire ends = give{ends};",
         "  reg past = 0, i_waits = 0, o_waits = 0;",
         f"  reg [{i_width - 1}:0] i_was; reg [{o_width - 1}:0] o_was;",
         f"  reg [{owed_bits - 1}:0] owed = 0;",
@@ -163,7 +169,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "    past <= !rst;",
         f"    i_waits <= {i['valid']} && !{i['ready']}; i_was <= {i_payload};",
         f"    o_waits <= {o['valid']} && !{o['ready']}; o_was <= {o_payload};",
-        "    owed <= rst ? 0 : owed + closes - give;",
+        "    owed <= rst ? 0 : owed + closes - ends;",
         f"    i_pause <= rst || !{i['valid']} || {i['ready']} || !{o['ready']} ? 0 : i_pause + 1;",
         f"    o_pause <= rst || {o['valid']} || owed + closes == 0 ? 0 : o_pause + 1;",
         "  end",
@@ -180,7 +186,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"    {i['name']}_taken: assert (i_pause < {pause});",
         "  end",
         *(_tagging(o, outputs, tag, owed_bits) if tag is not None else []),
-        *_covers(i, o, last, tag is not None, latency, rate),
+        *_covers(i, o, last, tag is not None, latency, rate if row_cycles == 1 else 0),
         "endmodule",
     ]
     return "\n".join(lines) + "\n"
@@ -210,8 +216,8 @@ def _tagging(
         "  wire mine = inside && ahead == 0;",
         "  always @(posedge clk) begin",
         "    tagged <= !rst && (tagged || enters);",
-        "    inside <= !rst && (enters || (inside && !(give && mine)));",
-        "    ahead <= enters ? owed - give : ahead - (give && inside && !mine);",
+        "    inside <= !rst && (enters || (inside && !(ends && mine)));",
+        "    ahead <= enters ? owed - ends : ahead - (ends && inside && !mine);",
         "  end",
         "  always @* if (!rst) begin",
         f"    if ({o['valid']}) {o['name']}_value: assert (mine ? {with_it} : {without});",
