@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpga.driver.device import Device, Run
+from fpga.driver.engines import pick
 from fpga.driver.memory import Buffer
 from fpga.driver.operands import MOST, Operands, Quantized
 from fpga.driver.self_test import compare
@@ -34,6 +35,7 @@ class _Packed:
     bits: int
     data: bytes
     given: Mapping[str, Any]
+    engine: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +48,14 @@ class Weights:
     w: Buffer
     s: Buffer | None
     given: Mapping[str, Any] = field(repr=False)
+    engine: int = 0
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A product that was submitted; ``run`` tells how far it is."""
+    """A product that was submitted; ``run`` tells how far it is, ``engine`` who computes it."""
 
+    engine: int
     shape: tuple[int, int]
     run: Run
     c: Buffer
@@ -100,7 +104,7 @@ class Accelerator:
             facts = json.loads(Path(manifest).read_text(encoding="utf-8"))
         self.transport = transport
         self.contract = Contract.of(facts)
-        self.operands = Operands(self.contract)
+        self.engines = tuple(Operands(contract) for contract in self.contract.engines)
         self._device: Device | None = Device(transport, registers_of(facts), queue, timeout)
         self._weights: list[Weights] = []
         self._tickets: list[Ticket] = []
@@ -114,8 +118,11 @@ class Accelerator:
 
     @property
     def lam(self) -> int:
-        """Exponent of the unit of integers in C: they count multiples of ``2**lam``."""
-        return self.operands.lam
+        """Exponent of the unit of integers in C: they count multiples of ``2**lam``.
+
+        That of the first engine; ``engines[i].lam`` is that of another one.
+        """
+        return self.engines[0].lam
 
     def __enter__(self) -> "Accelerator":
         return self
@@ -195,6 +202,9 @@ class Accelerator:
             Bit planes of w, where the engine may take fewer than it has; 0: all.
         prune
             Keep the largest weights, where an engine with N:M weights cannot hold all.
+        engine, format
+            Which of several engines: its number, or the format of its weights. Without either that
+            of a :class:`Quantized` W counts, else the first.
 
         Integers count multiples of ``2**lam``; engines that scale in binary32 give float32. Raises
         ``ValueError`` for what does not fit, before the device knows of it, and
@@ -216,32 +226,36 @@ class Accelerator:
         out: NDArray[Any] | None = None,
         bits: int = 0,
         prune: bool = False,
+        engine: int | None = None,
+        format: str | None = None,
     ) -> Ticket:
         """Begin a product and return at once; the arguments are those of :meth:`gemm`."""
         device = self.device
-        chosen = self._activation(activation, clamp)
-        codes = self.operands.a_codes(a)
+        number = self._engine(engine, format, a, w)
+        operands = self.engines[number]
+        chosen = _activation(operands, activation, clamp)
+        codes = operands.a_codes(a)
         given = {"scales": scales, "zeros": zeros, "numbers": numbers}
         ready: Weights | _Packed
         if isinstance(w, Weights):
             self._check_loaded(w, {**given, "bits": bits or None, "prune": prune or None})
             ready = w
         else:
-            ready = self._pack(w, given, bits, prune)
+            ready = self._pack(number, w, given, bits, prune)
         m, k, n = len(codes), codes.shape[1], ready.n
-        if k != ready.k and not self._same_steps(k, ready.k):
+        if k != ready.k and not _same_steps(operands, k, ready.k):
             raise ValueError(f"a has {k} columns, but w has {ready.k} rows")
         if isinstance(a, Quantized) and act_scales is None:
             act_scales = a.scales
-        self._check_out(out, (m, n), a, w)
-        found = self.operands.s_given((m, n, k), {**ready.given, "act_scales": act_scales})
-        a_data, a_stride = self.operands.a_bytes(codes)
-        stride = self.operands.c_stride(n)
+        self._check_out(operands, out, (m, n), a, w)
+        found = operands.s_given((m, n, k), {**ready.given, "act_scales": act_scales})
+        a_data, a_stride = operands.a_bytes(codes)
+        stride = operands.c_stride(n)
         parts = {"a": a_data}
         if isinstance(ready, _Packed):
             parts["w"] = ready.data
         if found is not None and (isinstance(ready, _Packed) or ready.s is None):
-            parts["s"] = self.operands.s_bytes(found, m, n)
+            parts["s"] = operands.s_bytes(found, m, n)
         if device.full:
             raise ValueError(
                 f"the queue of {max(device.queue, 1)} is full: wait for a product first"
@@ -253,6 +267,7 @@ class Accelerator:
             at = {name: b.address for name, b in (own | places).items() if b is not None}
             descriptor = Descriptor(
                 op=OPS["gemm"],
+                engine=number,
                 w_fmt=ready.bits,
                 m=m,
                 n=n,
@@ -270,7 +285,8 @@ class Accelerator:
             self._free(*places.values())
             raise
         loaded = ready if isinstance(ready, Weights) else None
-        ticket = Ticket((m, n), run, places["c"], stride, out, list(places.values()), loaded)
+        buffers = list(places.values())
+        ticket = Ticket(number, (m, n), run, places["c"], stride, out, buffers, loaded)
         self._tickets.append(ticket)
         return ticket
 
@@ -291,7 +307,7 @@ class Accelerator:
             raise ValueError("the accelerator was closed before the product was fetched")
         m, n = ticket.shape
         data = self.transport.download(ticket.c.address, ticket.c.size)
-        result = self.operands.c_array(data, m, n, ticket.stride)
+        result = self.engines[ticket.engine].c_array(data, m, n, ticket.stride)
         if ticket.out is not None:
             ticket.out[...] = result
             result = ticket.out
@@ -309,23 +325,27 @@ class Accelerator:
         numbers: Mapping[str, Any] | None = None,
         bits: int = 0,
         prune: bool = False,
+        engine: int | None = None,
+        format: str | None = None,
     ) -> Weights:
         """Pack W once and keep it in the device's memory until :meth:`free`.
 
         The arguments are those of :meth:`gemm`.
         """
         _ = self.device
-        packed = self._pack(w, {"scales": scales, "zeros": zeros, "numbers": numbers}, bits, prune)
+        number = pick(self.engines, engine, format, None, w)
+        operands, given = self.engines[number], {"scales": scales, "zeros": zeros}
+        packed = self._pack(number, w, {**given, "numbers": numbers}, bits, prune)
         parts = {"w": packed.data}
-        if not self.contract.parameters["act_scale"]:
-            found = self.operands.s_given((1, packed.n, packed.k), packed.given)
+        if not operands.contract.parameters["act_scale"]:
+            found = operands.s_given((1, packed.n, packed.k), packed.given)
             if found is not None:
-                parts["s"] = self.operands.s_bytes(found, 1, packed.n)
+                parts["s"] = operands.s_bytes(found, 1, packed.n)
         places = self._place({name: len(data) for name, data in parts.items()})
         for name, data in parts.items():
             self.transport.upload(places[name].address, data)
         weights = Weights(
-            packed.k, packed.n, packed.bits, places["w"], places.get("s"), packed.given
+            packed.k, packed.n, packed.bits, places["w"], places.get("s"), packed.given, number
         )
         self._weights.append(weights)
         return weights
@@ -393,40 +413,32 @@ class Accelerator:
 
     # Parts.
 
-    def _pack(self, w: Any, given: Mapping[str, Any], bits: int, prune: bool) -> _Packed:
-        codes = self.operands.w_codes(w, bits, prune)
+    def _engine(self, engine: int | None, format: str | None, a: Any, w: Any) -> int:
+        """Return the number of the engine for a product."""
+        if not isinstance(w, Weights):
+            return pick(self.engines, engine, format, a, w)
+        if engine is None and format is None:
+            return w.engine
+        number = pick(self.engines, engine, format, a, None)
+        if number != w.engine:
+            raise ValueError(f"the weights are loaded for engine {w.engine}, not {number}")
+        return number
+
+    def _pack(
+        self, number: int, w: Any, given: Mapping[str, Any], bits: int, prune: bool
+    ) -> _Packed:
+        operands = self.engines[number]
+        unit = operands.contract.unit
+        codes = operands.w_codes(w, bits, prune)
         if isinstance(w, Quantized):
             own = {"scales": w.scales, "zeros": w.zeros}
             given = {name: own.get(name) if v is None else v for name, v in given.items()}
         k, n = codes.shape[0], codes.shape[-1]
-        if self.contract.unit.name == "pq":
+        if unit.name == "pq":
             # The last of the subspaces may be one that max_k cuts short.
-            k = min(k * int(self.contract.parameters["subvector"]), self.contract.unit.engine.max_k)
-        self.operands.s_given((1, n, k), given, now=False)
-        return _Packed(k, n, bits, self.operands.w_bytes(codes, bits), given)
-
-    def _same_steps(self, k: int, tables: int) -> bool:
-        """Whether tables of ``pq`` for so many products serve for ``k``."""
-        if self.contract.unit.name != "pq":
-            return False
-        width = int(self.contract.parameters["subvector"])
-        return -(-k // width) == -(-tables // width)
-
-    def _activation(self, name: str, clamp: tuple[int, int] | None) -> dict[str, int]:
-        """Return the fields of an activation."""
-        if name == "none" and clamp is not None:
-            name = "clamp"
-        if name not in ACTIVATIONS or (name == "clamp") != (clamp is not None):
-            told = f"{name!r} with clamp {clamp}"
-            raise ValueError(f"activation must be {', '.join(ACTIVATIONS)}, not {told}")
-        if clamp is None:
-            return {"activation": ACTIVATIONS[name]}
-        if self.contract.is_float:
-            raise ValueError("clamp is not taken by this engine: its results are float32")
-        low, high = clamp
-        if not -128 <= low <= high <= 127:
-            raise ValueError(f"clamp must be two bounds from -128 to 127, not {clamp}")
-        return {"activation": ACTIVATIONS[name], "clamp_low": low, "clamp_high": high}
+            k = min(k * int(operands.contract.parameters["subvector"]), unit.engine.max_k)
+        operands.s_given((1, n, k), given, now=False)
+        return _Packed(k, n, bits, operands.w_bytes(codes, bits), given, number)
 
     def _check_loaded(self, weights: Weights, given: Mapping[str, Any]) -> None:
         if weights not in self._weights:
@@ -435,16 +447,14 @@ class Accelerator:
             if value is not None:
                 raise ValueError(f"{name} belong to load_weights where w is loaded")
 
-    def _check_out(self, out: Any, shape: tuple[int, int], a: Any, w: Any) -> None:
+    def _check_out(
+        self, operands: Operands, out: Any, shape: tuple[int, int], a: Any, w: Any
+    ) -> None:
         if out is None:
             return
-        if (
-            not isinstance(out, np.ndarray)
-            or out.shape != shape
-            or out.dtype != self.operands.c_type
-        ):
+        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != operands.c_type:
             told = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise ValueError(f"out must be {shape} {self.operands.c_type}, not {told}")
+            raise ValueError(f"out must be {shape} {operands.c_type}, not {told}")
         if not out.flags.writeable:
             raise ValueError("out must be writeable")
         for name, other in (("a", a), ("w", w)):
@@ -483,3 +493,29 @@ class Accelerator:
         for ticket in [t for t in self._tickets if t.run.error]:
             self._tickets.remove(ticket)
             self._free(*ticket.buffers)
+
+
+def _same_steps(operands: Operands, k: int, tables: int) -> bool:
+    """Whether tables of ``pq`` for so many products serve for ``k``."""
+    contract = operands.contract
+    if contract.unit.name != "pq":
+        return False
+    width = int(contract.parameters["subvector"])
+    return -(-k // width) == -(-tables // width)
+
+
+def _activation(operands: Operands, name: str, clamp: tuple[int, int] | None) -> dict[str, int]:
+    """Return the fields of an activation."""
+    if name == "none" and clamp is not None:
+        name = "clamp"
+    if name not in ACTIVATIONS or (name == "clamp") != (clamp is not None):
+        told = f"{name!r} with clamp {clamp}"
+        raise ValueError(f"activation must be {', '.join(ACTIVATIONS)}, not {told}")
+    if clamp is None:
+        return {"activation": ACTIVATIONS[name]}
+    if operands.contract.is_float:
+        raise ValueError("clamp is not taken by this engine: its results are float32")
+    low, high = clamp
+    if not -128 <= low <= high <= 127:
+        raise ValueError(f"clamp must be two bounds from -128 to 127, not {clamp}")
+    return {"activation": ACTIVATIONS[name], "clamp_low": low, "clamp_high": high}

@@ -80,8 +80,10 @@ class Device:
     def identify(self) -> dict[str, int]:
         """Return the constant registers, compared with those that are due."""
         constants = [r for r in self.registers.registers if r.constant]
-        words = self.transport.read(constants[0].offset, len(constants))
-        found = {r.name: word for r, word in zip(constants, words, strict=True)}
+        # Those of further engines are elsewhere, and not there in a device of other parameters.
+        first = [r for r in constants if r.offset <= self.registers["BUILD"].offset]
+        words = self.transport.read(first[0].offset, len(first))
+        found = {r.name: word for r, word in zip(first, words, strict=True)}
         if found["ID"] != MAGIC:
             raise DeviceError(
                 f"the device is no matrix co-processor: its ID is {found['ID']:#010x}, "
@@ -98,6 +100,7 @@ class Device:
                 "the device was generated with other parameters than the manifest: BUILD "
                 f"{found['BUILD']:#010x}, not {build:#010x}; {self._differences(found)}"
             )
+        found |= {r.name: self.transport.read(r.offset, 1)[0] for r in constants[len(first) :]}
         offset = self.registers["SCRATCH"].offset
         for word in (_PATTERN, ~_PATTERN & 0xFFFF_FFFF):
             self.transport.write(offset, [word])
@@ -109,7 +112,7 @@ class Device:
         told = [
             f"{f.name} {r.get(found[r.name], f.name)}, not {r.get(r.reset, f.name)}"
             for r in self.registers.registers
-            if r.name.startswith("CAP")
+            if r.name.startswith("CAP") and r.name in found
             for f in r.fields
             if r.get(found[r.name], f.name) != r.get(r.reset, f.name)
         ]

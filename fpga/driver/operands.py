@@ -220,7 +220,11 @@ class Operands:
         """Return C (M, N) of its bytes."""
         size = n * self.contract["c_bytes"]
         rows = np.frombuffer(data.ljust(m * stride, b"\0"), dtype=np.uint8).reshape(m, stride)
-        return np.ascontiguousarray(rows[:, :size]).view(self.c_type)
+        values = np.ascontiguousarray(rows[:, :size])
+        if self.contract.is_float and self.contract["c_bytes"] > 4:
+            # Beside engines of wider results the sign is repeated above.
+            return np.ascontiguousarray(values.view("<u8").astype("<u4")).view("<f4")
+        return values.view(self.c_type)
 
 
 def _cut(matrix: NDArray[Any] | None, columns: slice) -> NDArray[Any] | None:

@@ -31,13 +31,14 @@ class _Multiplies(Protocol):
 
 
 def compare(device: _Multiplies, count: int, seed: int = 1) -> int:
-    """Run ``count`` products, the first of edge sizes; return how many there were.
+    """Run ``count`` products on each engine, the first of edge sizes; return how many there were.
 
     Raises :class:`DeviceError` naming the first element that differs from the golden model.
     """
-    done = 0
-    for a, w, bits, options, due in products(device.contract, count, seed):
-        found = device.gemm(a, w, bits=bits, **options)
+    engines, done = device.contract.engines, 0
+    drawn = ((i, *one) for i, own in enumerate(engines) for one in products(own, count, seed))
+    for engine, a, w, bits, options, due in drawn:
+        found = device.gemm(a, w, bits=bits, engine=engine, **options)
         wrong = np.argwhere(_bits(found) != _bits(due.astype(found.dtype)))
         if len(wrong):
             at = tuple(wrong[0].tolist())

@@ -5,7 +5,8 @@ from hw.coprocessor.params import DEFAULTS, PRESETS, PROTECTIONS, CoprocessorPar
 
 HELP = {
     "engine": "what computes: a text as after `python -m gen`, such as "
-    '"array --dataflow os --rows 8 --columns 8" or "mpgemm --engine lut --bits 4"',
+    '"array --dataflow os --rows 8 --columns 8" or "mpgemm --engine lut --bits 4"; several with ; '
+    "between stand side by side, and each descriptor chooses one",
     "data_width": "bits of the memory bus: 32, 64, 128 or 256",
     "addr_bits": "bits of an address in memory",
     "act_kib": "KiB of buffer for activations",

@@ -150,7 +150,7 @@ class Control(wiring.Component):
                 "record_cmd": Out(command(bits)),
                 "record_beats": Out(write_beats(width)),
                 "record_done": In(1),
-                "job": Out(job_signature(bits)),
+                "job": Out(job_signature(bits, len(facts.engines))),
                 "done": In(1),
                 "engine_error": In(1),
                 "nan": In(1),

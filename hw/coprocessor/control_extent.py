@@ -8,6 +8,7 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
+from hw.coprocessor.choice import own
 from hw.coprocessor.control_facts import ControlFacts
 from hw.coprocessor.descriptor import job_layout, row_bytes
 
@@ -38,7 +39,7 @@ class Extents(wiring.Component):
 
     Members
     -------
-    job : ``In(job_layout(addr_bits))``
+    job : ``In(job_layout(facts))``
         Looked at from ``start`` to ``done``.
     start : ``In(1)``
         Begin, for one cycle, whatever was going on.
@@ -54,37 +55,50 @@ class Extents(wiring.Component):
 
     def __init__(self, facts: ControlFacts):
         self.facts = facts
-        layout = job_layout(facts.addr_bits)
+        layout = job_layout(facts)
         super().__init__({"job": In(layout), "start": In(1), "done": Out(1), "beyond": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
         top = max(facts.addr_bits, 32)  # of the numbers, so that no stride is cut
         acc, held = Signal(top + 2), Signal(top + 1)
-        a_row, c_row = row_bytes(facts, job)
-        step = Array(facts.step_bytes)[job.bits] if facts.planes else facts.step_bytes[0]
+        a_row, c_row = row_bytes(m, facts, job)
+        engines, choice = facts.engines, job.engine
+
+        def step_of(number: int) -> Any:
+            each = engines[number]
+            return Array(each.step_bytes)[job.bits] if each.planes else each.step_bytes[0]
+
+        step = own(m, choice, range(len(engines)), "own_step", step_of)
+        depths = [each.depth for each in engines]
         w_stride = Mux(job.w_stride.any(), job.w_stride, held)
         every = 1 << 16  # K is below, so one group has all of it
-        groups = (job.k, facts.s_group or every)
+        sizes = [each.s_group or every for each in engines]
+        widest = bits_for(max(facts.columns, facts.rows, *depths))
 
-        passes: list[tuple[Any, int, Any, Any, Any]] = [
+        passes: list[tuple[Any, Any, Any, Any, Any]] = [
             (job.m, 1, job.a_stride, a_row, job.a),
             (job.m, 1, job.c_stride, c_row, job.c),
-            (job.k, facts.depth, step, step, 0),
+            (job.k, own(m, choice, depths, "own_depth"), step, step, 0),
             (job.n, facts.columns, w_stride, held, job.w),
         ]
-        if facts.s_slot:
-            beats = facts.s_slot * facts.s_beats
-            passes.append((*groups, beats, beats, 0))
-            if facts.s_rows:
-                passes.append((job.m, facts.rows, held, held, 0))
+        with_w = len(passes)
+        if any(each.s_slot for each in engines):
+            widest = max(widest, bits_for(max(sizes)))
+            beats = own(m, choice, [each.s_slot * each.s_beats for each in engines], "own_beats")
+            passes.append((job.k, own(m, choice, sizes, "own_group"), beats, beats, 0))
+            tall = [each.s_rows for each in engines]
+            if any(tall):
+                tiled = Mux(own(m, choice, tall, "own_rows"), job.m, 1)
+                passes.append((tiled, facts.rows, held, held, 0))
             passes.append((job.n, facts.columns, held, held, job.s))
+        ends = [len(passes) - 1 if each.s_slot else with_w - 1 for each in engines]
+        last_turn = own(m, choice, ends, "last_turn")
         turn = Signal(range(len(passes)))
 
         def pick(column: int) -> Value:
             return Array(Value.cast(row[column]) for row in passes)[turn]
 
-        widest = bits_for(max(row[1] for row in passes))
         left, rest, count = Signal(16), Signal(widest + 1), Signal(range(17))
         bit, tried = Signal(), Signal(widest + 2)
         less = Signal(16)
@@ -127,7 +141,7 @@ class Extents(wiring.Component):
             with m.Case(Phase.BASE):
                 m.d.comb += addend.eq(pick(4))
                 m.d.sync += [turn.eq(turn + 1), phase.eq(Phase.LOAD)]
-                with m.If((turn == len(passes) - 1) | (job.copy & (turn == 1))):
+                with m.If((turn == last_turn) | (job.copy & (turn == 1))):
                     m.d.sync += phase.eq(Phase.DONE)
             with m.Case(Phase.DONE):
                 m.d.sync += phase.eq(Phase.IDLE)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the control has to know of the engine and of the bus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.utils import bits_for
 
+from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.params import CoprocessorParams
 
 __all__ = ["ControlFacts", "facts_of"]
@@ -42,6 +43,7 @@ class ControlFacts:
     zero_point: bool = False  #: Whether the flag "zero point" is accepted.
     macs_bits: int = 1  #: Width of the count of products of a cycle.
     lookups_bits: int = 1  #: Width of the count of lookups of a cycle.
+    others: tuple["ControlFacts", ...] = ()  #: Of further engines, where they differ.
 
     def __post_init__(self) -> None:
         for name in ("data_width", "act_slot", "c_bytes"):
@@ -58,6 +60,11 @@ class ControlFacts:
                 raise ValueError(f"{name} must be in {least} ... {most}, not {value}")
 
     @property
+    def engines(self) -> tuple["ControlFacts", ...]:
+        """Those of each engine, in order of their numbers."""
+        return (self, *self.others)
+
+    @property
     def step_bytes(self) -> list[int]:
         """Bytes of W in a step of K, by the number of planes of the job, 0 meaning all."""
         most = self.w_slot * self.w_beats
@@ -67,30 +74,35 @@ class ControlFacts:
 
 def facts_of(params: CoprocessorParams) -> ControlFacts:
     """Return what the control of a co-processor with these parameters has to know."""
-    groups = params.group_steps * params.depth
+    first, *others = (_facts_of(params, part) for part in params.parts)
+    return replace(first, others=tuple(others))
+
+
+def _facts_of(params: CoprocessorParams, part: EngineFacts) -> ControlFacts:
+    groups = part.group_steps * part.depth
     return ControlFacts(
         addr_bits=params.addr_bits,
         data_width=params.data_width,
-        max_k=params.max_k,
+        max_k=part.max_k,
         rows=params.rows,
         columns=params.columns,
-        depth=params.depth,
-        act_slot=params.act_slot,
+        depth=part.depth,
+        act_slot=part.act_slot,
         c_bytes=params.c_bytes,
-        w_slot=params.w_slot,
-        w_beats=params.beats,
-        planes=params.plane_counts,
-        planes_per_beat=params.shape.planes_per_beat,
-        s_slot=params.s_slot,
+        w_slot=part.w_slot,
+        w_beats=part.beats,
+        planes=part.plane_counts,
+        planes_per_beat=part.shape.planes_per_beat,
+        s_slot=part.s_slot,
         s_group=groups,
-        s_rows=params.act_scale,
-        group=params.group,
-        a_fmt=params.a_format,
-        w_fmt=params.w_format,
-        layout=params.layout,
-        integer=not params.result_float,
-        bias=params.has_bias,
-        zero_point=params.has_zero_point,
-        macs_bits=bits_for(params.macs_per_step),
-        lookups_bits=bits_for(params.lookups_per_beat),
+        s_rows=part.act_scale,
+        group=part.group,
+        a_fmt=part.a_format,
+        w_fmt=part.w_format,
+        layout=part.layout,
+        integer=not part.result_float,
+        bias=part.has_bias,
+        zero_point=part.has_zero_point,
+        macs_bits=bits_for(max(one.macs_per_step for one in params.parts)),
+        lookups_bits=bits_for(max(one.lookups_per_beat for one in params.parts)),
     )

@@ -15,6 +15,7 @@ from hw.axi.write_master import WriteMaster
 from hw.coprocessor.control import Control
 from hw.coprocessor.control_facts import facts_of
 from hw.coprocessor.datapath import Datapath
+from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.params import CoprocessorParams
 from hw.spec.coprocessor import DESCRIPTOR_BYTES
 from hw.spec.registers import WINDOW
@@ -42,41 +43,50 @@ def memory_ports(params: CoprocessorParams) -> dict[str, Any]:
 
 def notes_of(params: CoprocessorParams) -> tuple[str, ...]:
     """Return what a reader of the output should know of choices that were made."""
-    return tuple(getattr(params.engine_params, "notes", ()))
+    found = [getattr(part.engine_params, "notes", ()) for part in params.parts]
+    return tuple(dict.fromkeys(note for notes in found for note in notes))
 
 
 def contract_of(params: CoprocessorParams) -> dict[str, Any]:
     """Return what a host has to know, for the manifest."""
-    unit, *_ = params.engine.split(maxsplit=1)
-    epilogue = params.engine_params.epilogue
+    engines = [_engine_contract(params, part) for part in params.parts]
     return {
-        "engine": {"unit": unit, "parameters": params.engine_params.resolved},
+        **engines[0],
+        **({"engines": engines} if len(engines) > 1 else {}),
         "build": params.registers["BUILD"].reset,
         "rows": params.rows,
         "columns": params.columns,
-        "depth": params.depth,
-        "max_k": params.max_k,
-        "beats": params.beats,
-        "macs_per_cycle": params.macs_per_step,
-        "act_slot": params.act_slot,
-        "w_slot": params.w_slot,
-        "s_slot": params.s_slot,
-        "group_steps": params.group_steps,
-        "act_scale": params.act_scale,
         "c_bytes": params.c_bytes,
-        "c_signed": params.signed,
-        "c_format": epilogue.out_format(params.shape),
-        "formats": {"a_fmt": params.a_format, "w_fmt": params.w_format},
-        "layout": params.layout,
         "a_word": params.act_word,
         "a_depth": params.act_depth,
-        "w_depth": params.wgt_depth * params.wgt_word // (8 * params.w_slot),
-        "s_depth": params.scale_depth * params.scale_word // (8 * params.s_slot or 1),
         "data_width": params.data_width,
         "addr_bits": params.addr_bits,
         "max_burst": params.max_burst,
         "outstanding": params.outstanding,
         "registers": params.registers.describe(),
+    }
+
+
+def _engine_contract(params: CoprocessorParams, part: EngineFacts) -> dict[str, Any]:
+    """Return what a host has to know of one of the engines."""
+    unit, *_ = part.text.split(maxsplit=1)
+    return {
+        "engine": {"unit": unit, "parameters": part.engine_params.resolved},
+        "depth": part.depth,
+        "max_k": part.max_k,
+        "beats": part.beats,
+        "macs_per_cycle": part.macs_per_step,
+        "act_slot": part.act_slot,
+        "w_slot": part.w_slot,
+        "s_slot": part.s_slot,
+        "group_steps": part.group_steps,
+        "act_scale": part.act_scale,
+        "c_signed": part.signed,
+        "c_format": part.engine_params.epilogue.out_format(part.shape),
+        "formats": {"a_fmt": part.a_format, "w_fmt": part.w_format},
+        "layout": part.layout,
+        "w_depth": params.wgt_depth * params.wgt_word // (8 * part.w_slot),
+        "s_depth": params.scale_depth * params.scale_word // (8 * part.s_slot or 1),
     }
 
 

@@ -11,12 +11,14 @@ from amaranth.utils import bits_for, exact_log2
 from hw.arith.recode import lookup
 from hw.arith.wires import wire
 from hw.axi.dma import command, read_beats, write_beats
+from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.copier import Copier
 from hw.coprocessor.job import job_signature
 from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.row_buffer import RowBuffer
 from hw.coprocessor.store import Store
+from hw.mpgemm.shape import Shape
 
 __all__ = ["Datapath"]
 
@@ -34,7 +36,7 @@ class Datapath(wiring.Component):
 
     Members
     -------
-    job : ``In(job_signature(addr_bits))``
+    job : ``In(job_signature(addr_bits, engines))``
         Taken when it is begun.
     done : ``Out(1)``
         For one cycle: all bytes of C are in memory. The next job is taken only later.
@@ -69,8 +71,9 @@ class Datapath(wiring.Component):
     def __init__(self, params: CoprocessorParams):
         self.params = params
         bits, width = params.addr_bits, params.data_width
-        self.kinds = ("a", "w", "s") if params.has_scale else ("a", "w")
-        members: dict[str, Any] = {"job": In(job_signature(bits)), "clear": In(1)}
+        self.kinds = ("a", "w", "s") if params.scaled else ("a", "w")
+        job = job_signature(bits, len(params.parts))
+        members: dict[str, Any] = {"job": In(job), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
         for kind in self.kinds:
             members |= {
@@ -87,41 +90,52 @@ class Datapath(wiring.Component):
             "load_wait": Out(1),
             "store_wait": Out(1),
             "stall_backpressure": Out(1),
-            "macs": Out(bits_for(params.macs_per_step)),
-            "lookups": Out(bits_for(params.lookups_per_beat)),
+            "macs": Out(bits_for(max(part.macs_per_step for part in params.parts))),
+            "lookups": Out(bits_for(max(part.lookups_per_beat for part in params.parts))),
         }
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         outer, m, params = Module(), Module(), self.params
         outer.submodules.inner = ResetInserter(self.clear)(m)
-        m.submodules.engine = engine = params.build_engine()
+        parts_of, engines = params.parts, []
+        for number, part in enumerate(parts_of):
+            engine = part.build_engine()
+            m.submodules[f"engine{number or ''}"] = engine
+            engines.append(engine)
         m.submodules.rows = rows = RowBuffer(params)
         m.submodules.panels = panels = PanelBuffer(params, "wgt")
         m.submodules.store = store = Store(params)
         parts: list[Any] = [rows, panels, store]
-        wiring.connect(m, rows.act, engine.s_axis_act)
-        wiring.connect(m, panels.beats, engine.s_axis_wgt)
-        wiring.connect(m, engine.m_axis_out, store.out)
+        for number, engine in enumerate(engines):
+            wiring.connect(m, getattr(rows, rows.acts[number]), engine.s_axis_act)
+            wiring.connect(m, getattr(panels, f"beats{number or ''}"), engine.s_axis_wgt)
+            wiring.connect(m, engine.m_axis_out, getattr(store, f"out{number or ''}"))
         wiring.connect(m, panels.command, wiring.flipped(self.w_command))
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
         job = Signal(self.job.payload.shape())
         start, copies = Signal(), Signal()
         self._copies(m, rows, store, job, copies)
-        if params.has_scale:
+        takes_scale = own(m, job.engine, [part.has_scale for part in parts_of], "takes_scale")
+        if params.scaled:
             m.submodules.scales = scales = PanelBuffer(params, "scale")
-            parts.append(scales)
-            wiring.connect(m, scales.beats, engine.s_axis_scale)
+            for number, (part, engine) in enumerate(zip(parts_of, engines, strict=True)):
+                if part.has_scale:
+                    beats = getattr(scales, f"beats{number or ''}")
+                    wiring.connect(m, beats, engine.s_axis_scale)
             wiring.connect(m, scales.command, wiring.flipped(self.s_command))
             wiring.connect(m, wiring.flipped(self.s_beat), scales.beat)
             m.d.comb += scales.address.eq(job.s)
-        row_bits = job.k << exact_log2(params.act_slot)
-        last_step = wire(m, (job.k - 1)[:16] >> exact_log2(params.depth), "last_step")
+        slots = [part.act_slot for part in parts_of]
+        row_bits = own(m, job.engine, slots, "row_bits", lambda s: job.k << exact_log2(s))
+        depths, less = [part.depth for part in parts_of], (job.k - 1)[:16]
+        last_step = own(m, job.engine, depths, "own_steps", lambda d: less >> exact_log2(d))
+        last_step = wire(m, last_step, "last_step")
         m.d.comb += [
             *(part.start.eq(start) for part in parts),
             *(side.eq(value) for part in parts for side, value in
-              ((part.m, job.m), (part.n, job.n))),
+              ((part.m, job.m), (part.n, job.n), (part.choice, job.engine))),
             rows.last_step.eq(last_step),
             rows.row_bytes.eq((row_bits + 7) >> 3),
             rows.address.eq(job.a),
@@ -142,8 +156,14 @@ class Datapath(wiring.Component):
         busy, sized = Signal(), Signal()
         taken = wire(m, self.job.valid & ~busy, "taken")
         ready = [self._weights(m, panels, job, last_step, taken)]
-        if params.has_scale:
-            ready.append(self._groups(m, scales, last_step, taken))
+        if params.scaled:
+            parts.append(scales)
+            m.d.comb += [
+                *(side.eq(value) for side, value in
+                  ((scales.m, job.m), (scales.n, job.n), (scales.choice, job.engine))),
+                scales.start.eq(start & takes_scale),
+            ]  # fmt: skip
+            ready.append(self._groups(m, scales, job, last_step, taken))
         m.d.comb += [
             self.job.ready.eq(~busy),
             start.eq(busy & ~job.copy & ~sized & Cat(*ready).all()),
@@ -160,8 +180,8 @@ class Datapath(wiring.Component):
             self.corrected.eq(Cat(part.corrected for part in buffers).any()),
             self.detected.eq(Cat(part.detected for part in buffers).any()),
         ]
-        self._engine_jobs(m, engine, job, start)
-        self._counts(m, engine, parts)
+        self._engine_jobs(m, engines, job, start)
+        self._counts(m, engines, job, parts)
         return outer
 
     def _copies(self, m: Module, rows: RowBuffer, store: Store, job: Any, start: Value) -> None:
@@ -200,33 +220,33 @@ class Datapath(wiring.Component):
         self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value
     ) -> Value:
         """Give ``panels`` its number of slots; return whether it has it."""
-        shape = self.params.shape
-        if shape.beats == 1:
+        shapes = [part.shape for part in self.params.parts]
+        if all(shape.beats == 1 for shape in shapes):
             m.d.comb += panels.last_slot.eq(last_step)
             return Const(1, 1)
-        if shape.sparse:
-            more = [0] + [shape.beats - 1] * 15
-        else:
-            planes = [shape.planes, *range(1, 16)]
-            more = [-(-count // shape.planes_per_beat) - 1 for count in planes]
+        more = [count for shape in shapes for count in _beats_less(shape)]
         left, begun, last = Signal(4), Signal(), Signal(COUNT_BITS)
         m.d.comb += panels.last_slot.eq(last)
         m.d.sync += begun.eq(taken)
         with m.If(taken):
             m.d.sync += left.eq(~0)
         with m.Elif(begun):
-            m.d.sync += [left.eq(lookup(more, job.bits, 4)), last.eq(last_step)]
+            m.d.sync += [left.eq(lookup(more, Cat(job.bits, job.engine), 4)), last.eq(last_step)]
         with m.Elif(left.any()):
             m.d.sync += [left.eq(left - 1), last.eq(last + last_step + 1)]
         return wire(m, ~left.any(), "weights_sized")
 
-    def _groups(self, m: Module, scales: PanelBuffer, last_step: Value, taken: Value) -> Value:
+    def _groups(
+        self, m: Module, scales: PanelBuffer, job: Any, last_step: Value, taken: Value
+    ) -> Value:
         """Give ``scales`` its number of slots; return whether it has it."""
-        steps = self.params.group_steps
-        if steps & (steps - 1) == 0:
-            last = last_step >> exact_log2(steps) if steps else 0
-            m.d.comb += scales.last_slot.eq(last)
+        every = [part.group_steps or 1 << 16 for part in self.params.parts]
+        if all(steps & (steps - 1) == 0 for steps in every):
+            m.d.comb += scales.last_slot.eq(
+                own(m, job.engine, every, "last_group", lambda s: last_step >> exact_log2(s))
+            )
             return Const(1, 1)
+        steps = own(m, job.engine, every, "group_steps")
         # Divide the last step by the steps of a group, a bit a cycle.
         rest, quotient, left, begun = Signal(16), Signal(16), Signal(5), Signal()
         top = wire(m, Cat(quotient[-1], rest)[:17], "top")
@@ -245,38 +265,54 @@ class Datapath(wiring.Component):
             ]
         return wire(m, ~left.any(), "groups_sized")
 
-    def _engine_jobs(self, m: Module, engine: Any, job: Any, start: Value) -> None:
-        """Give the engine a job for each column tile."""
+    def _engine_jobs(self, m: Module, engines: list[Any], job: Any, start: Value) -> None:
+        """Give the chosen engine a job for each column tile."""
         columns, left = self.params.columns, Signal(16)
         closes = wire(m, left <= columns, "closes_n")
         width = Mux(closes, left, columns)[:16]
-        m.d.comb += [
-            engine.s_axis_job.valid.eq(left.any()),
-            engine.s_axis_job.payload.tdata.eq(Cat(job.m, width, job.k, job.bits)),
-        ]
-        with m.If(left.any() & engine.s_axis_job.ready):
+        ready = []
+        for number, engine in enumerate(engines):
+            mine = chosen(job.engine, number)
+            m.d.comb += [
+                engine.s_axis_job.valid.eq(left.any() & mine),
+                engine.s_axis_job.payload.tdata.eq(Cat(job.m, width, job.k, job.bits)),
+            ]
+            ready.append(engine.s_axis_job.ready & mine)
+        with m.If(left.any() & Cat(*ready).any()):
             m.d.sync += left.eq(Mux(closes, 0, left - columns))
         with m.If(start):
             m.d.sync += left.eq(job.n)
 
-    def _counts(self, m: Module, engine: Any, parts: list[Any]) -> None:
+    def _counts(self, m: Module, engines: list[Any], job: Any, parts: list[Any]) -> None:
         """Say what happens in this cycle."""
-        params = self.params
-        act, wgt, out = engine.s_axis_act, engine.s_axis_wgt, engine.m_axis_out
-        inputs = [(act, parts[0]), (wgt, parts[1])]
-        if params.has_scale:
-            inputs.append((engine.s_axis_scale, parts[3]))
-        misses = [side.ready & ~side.valid & part.active for side, part in inputs]
+        of, misses, steps, stalls, acts = self.params.parts, [], [], [], []
+        for number, engine in enumerate(engines):
+            mine = chosen(job.engine, number)
+            act, wgt, out = engine.s_axis_act, engine.s_axis_wgt, engine.m_axis_out
+            inputs = [(act, parts[0]), (wgt, parts[1])]
+            if of[number].has_scale:
+                inputs.append((engine.s_axis_scale, parts[3]))
+            misses += [side.ready & ~side.valid & part.active & mine for side, part in inputs]
+            steps.append(wgt.valid & wgt.ready)
+            stalls.append(out.valid & ~out.ready & mine)
+            acts.append(act.valid & act.ready)
         delayed = [self.c_command.valid & ~self.c_command.ready]
         delayed.append(self.c_beat.valid & ~self.c_beat.ready)
-        tables = params.table_group > 0
+        lookups = [part.lookups_per_beat for part in of]
+        macs = [0 if part.table_group else part.macs_per_step for part in of]
         m.d.comb += [
-            self.compute.eq(wgt.valid & wgt.ready),
+            self.compute.eq(Cat(*steps).any()),
             self.load_wait.eq(Cat(*misses).any()),
             self.store_wait.eq(Cat(*delayed).any()),
-            self.stall_backpressure.eq(out.valid & ~out.ready),
+            self.stall_backpressure.eq(Cat(*stalls).any()),
+            self.lookups.eq(Mux(self.compute, own(m, job.engine, lookups, "lookups_each"), 0)),
+            self.macs.eq(Mux(Cat(*acts).any(), own(m, job.engine, macs, "macs_each"), 0)),
         ]
-        if tables:
-            m.d.comb += self.lookups.eq(Mux(self.compute, params.lookups_per_beat, 0))
-        else:
-            m.d.comb += self.macs.eq(Mux(act.valid & act.ready, params.macs_per_step, 0))
+
+
+def _beats_less(shape: Shape) -> list[int]:
+    """Return the beats of weights of a step, less one, by the bit planes of a job."""
+    if shape.sparse:
+        return [0] + [shape.beats - 1] * 15
+    planes = [shape.planes, *range(1, 16)]
+    return [-(-count // shape.planes_per_beat) - 1 for count in planes]

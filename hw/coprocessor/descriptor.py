@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors to jobs, and what is wrong with them."""
 
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -8,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.coprocessor.choice import own
 from hw.coprocessor.control_facts import ControlFacts
 from hw.coprocessor.job import job_signature
 from hw.spec.coprocessor import (
@@ -25,19 +28,24 @@ __all__ = ["DescriptorReader", "job_layout", "row_bytes"]
 _ADDRESSES = ("a", "w", "c", "s")
 
 
-def job_layout(addr_bits: int) -> data.StructLayout:
+def job_layout(facts: ControlFacts) -> data.StructLayout:
     """Return the payload of :func:`~hw.coprocessor.job.job_signature`."""
-    layout: data.StructLayout = job_signature(addr_bits).members["payload"].shape
+    signature = job_signature(facts.addr_bits, len(facts.engines))
+    layout: data.StructLayout = signature.members["payload"].shape
     return layout
 
 
-def row_bytes(facts: ControlFacts, job: Any) -> tuple[Value, Value]:
+def row_bytes(m: Module, facts: ControlFacts, job: Any) -> tuple[Value, Value]:
     """Return the bytes of a row of A and of a row of C."""
-    if facts.act_slot < 8:
-        share = 8 // facts.act_slot
-        a_row = (job.k + (share - 1)) >> exact_log2(share)
-    else:
-        a_row = job.k << exact_log2(facts.act_slot // 8)
+
+    def of_slot(slot: int) -> Value:
+        if slot < 8:
+            share = 8 // slot
+            return (job.k + (share - 1)) >> exact_log2(share)
+        return job.k << exact_log2(slot // 8)
+
+    slots = [one.act_slot for one in facts.engines]
+    a_row = own(m, job.engine, slots, "own_a_row", of_slot)
     c_row = job.n << exact_log2(facts.c_bytes)
     return Mux(job.copy, job.n, a_row), Mux(job.copy, job.n, c_row)
 
@@ -53,7 +61,7 @@ class DescriptorReader(wiring.Component):
     -------
     valid, index, word : ``In(1)``, ``In(4)``, ``In(32)``
         A word, and which. Word 0 begins a new descriptor.
-    job : ``Out(job_layout(addr_bits))``
+    job : ``Out(job_layout(facts))``
         The job; it stays until the next descriptor.
     fence, irq, last, tag : ``Out(1)``, ``Out(1)``, ``Out(1)``, ``Out(16)``
         What else it says.
@@ -73,7 +81,7 @@ class DescriptorReader(wiring.Component):
                 "valid": In(1),
                 "index": In(4),
                 "word": In(32),
-                "job": Out(job_layout(facts.addr_bits)),
+                "job": Out(job_layout(facts)),
                 "fence": Out(1),
                 "irq": Out(1),
                 "last": Out(1),
@@ -92,7 +100,12 @@ class DescriptorReader(wiring.Component):
         wrong = {name: Signal(name=name) for name in ("descriptor", "unsupported", "size")}
         beyond, gemv = Signal(), Signal()
         field, bits = self._field, facts.addr_bits
-        a_row, c_row = row_bytes(facts, job)
+        a_row, c_row = row_bytes(m, facts, job)
+        all_of, some_of = self._accepted()
+        asked = Signal(8)  # of the flags that only some engines take
+        has_scale = own(m, job.engine, [one.s_slot > 0 for one in facts.engines], "has_scale")
+        max_k = own(m, job.engine, [one.max_k for one in facts.engines], "max_k")
+        group = own(m, job.engine, [one.group for one in facts.engines], "group")
         tiles = ~self.fence & ~job.copy  # there are W and S
 
         def blame(name: str, condition: Value) -> None:
@@ -112,8 +125,9 @@ class DescriptorReader(wiring.Component):
                     ),
                     wrong["unsupported"].eq(
                         ~Cat(op == code for code in OPS.values()).any()
-                        | (flags & ~self._accepted() & 0xFF).any()
+                        | (flags & ~some_of & 0xFF).any()
                     ),
+                    asked.eq(flags & ~all_of),
                     self.fence.eq(op == OPS["fence"]),
                     job.copy.eq(op == OPS["copy"]),
                     gemv.eq(op == OPS["gemv"]),
@@ -121,36 +135,36 @@ class DescriptorReader(wiring.Component):
                     self.last.eq(flags[FLAGS["last"]]),
                 ]
             with m.Case(1):
-                activation, planes = field("activation"), field("w_fmt")
+                activation = field("activation")
                 none, relu, clamp = (
                     activation == ACTIVATIONS[n] for n in ("none", "relu", "clamp")
                 )
-                shaped = relu | clamp if facts.integer else relu
-                numbers = {"a_fmt": facts.a_fmt, "w_layout": facts.layout}
-                if facts.planes:
-                    m.d.sync += job.bits.eq(planes)
-                    foreign = ~Cat(planes == n for n in (0, *facts.planes)).any()
-                else:
-                    numbers["w_fmt"] = facts.w_fmt
-                    foreign = Value.cast(0)
-                for name, number in numbers.items():
-                    foreign |= (field(name) != 0) & (field(name) != number)
-                for name in ("c_fmt", "engine", "round_mode", "scale_mode"):
+                choice, count = field("engine")[: len(job.engine)], len(facts.engines)
+                foreign = own(m, choice, range(count), "foreign", self._foreign)
+                foreign |= field("engine") >= count
+                for name in ("c_fmt", "round_mode", "scale_mode"):
                     foreign |= field(name).any()
-                m.d.sync += job.activation.eq(activation)
-                blame("unsupported", foreign | ~(none | shaped))
+                integer = own(m, choice, [one.integer for one in facts.engines], "integer")
+                m.d.sync += [job.activation.eq(activation), job.engine.eq(choice)]
+                if any(one.planes for one in facts.engines):
+                    planes = own(m, choice, [bool(one.planes) for one in facts.engines], "planes")
+                    m.d.sync += job.bits.eq(Mux(planes, field("w_fmt"), 0))
+                if all_of != some_of:
+                    accepted = [_flags(one) for one in facts.engines]
+                    foreign |= (asked & ~own(m, choice, accepted, "accepted")).any()
+                blame("unsupported", foreign | ~(none | relu | clamp & integer))
             with m.Case(2):
                 m.d.sync += [job.m.eq(field("m")), job.n.eq(field("n"))]
                 zero = (field("m") == 0) | (field("n") == 0)
                 blame("size", ~self.fence & (zero | gemv & (field("m") != 1)))
             with m.Case(3):
                 m.d.sync += job.k.eq(field("k"))
-                long = field("k") > Mux(job.copy, 1, facts.max_k)
+                long = field("k") > Mux(job.copy, 1, max_k)
                 blame("size", ~self.fence & ((field("k") == 0) | long))
-                blame("unsupported", (field("g") != 0) & (field("g") != facts.group))
+                blame("unsupported", (field("g") != 0) & (field("g") != group))
             for name, first in zip(_ADDRESSES, (4, 6, 8, 10), strict=True):
                 used = tiles if name in "ws" else ~self.fence
-                used = used if name != "s" or facts.s_slot else Value.cast(0)
+                used = used & has_scale if name == "s" else used
                 with m.Case(first):
                     m.d.sync += job[name][:32].eq(self.word)
                     if name in "ws":
@@ -184,9 +198,27 @@ class DescriptorReader(wiring.Component):
                 m.d.comb += self.error.eq(ERROR_CODES[name])
         return m
 
-    def _accepted(self) -> int:
-        """Return the flags that are accepted."""
-        names = ["irq", "last"]
-        names += ["bias"] if self.facts.bias else []
-        names += ["zero_point"] if self.facts.zero_point else []
-        return sum(1 << FLAGS[name] for name in names)
+    def _foreign(self, number: int) -> Value:
+        """Return whether a format or layout is another than that of an engine."""
+        facts, field = self.facts.engines[number], self._field
+        numbers, found = {"a_fmt": facts.a_fmt, "w_layout": facts.layout}, Value.cast(0)
+        if facts.planes:
+            found = ~Cat(field("w_fmt") == n for n in (0, *facts.planes)).any()
+        else:
+            numbers["w_fmt"] = facts.w_fmt
+        for name, format_number in numbers.items():
+            found |= (field(name) != 0) & (field(name) != format_number)
+        return found
+
+    def _accepted(self) -> tuple[int, int]:
+        """Return the flags that all engines accept, and those that some do."""
+        each = [_flags(one) for one in self.facts.engines]
+        return reduce(and_, each), reduce(or_, each)
+
+
+def _flags(facts: ControlFacts) -> int:
+    """Return the flags that an engine accepts."""
+    names = ["irq", "last"]
+    names += ["bias"] if facts.bias else []
+    names += ["zero_point"] if facts.zero_point else []
+    return sum(1 << FLAGS[name] for name in names)

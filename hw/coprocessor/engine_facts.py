@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the co-processor has to know of its engine."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,10 +11,10 @@ from hw.coprocessor.engine_text import EngineParams, engine_params_of
 from hw.coprocessor.engine_text import build_engine as build
 from hw.mpgemm.array_params import ArrayParams
 from hw.mpgemm.shape import Shape
-from hw.spec.coprocessor import ENGINES, LAYOUTS, format_number
+from hw.spec.coprocessor import C_KINDS, ENGINES, LAYOUTS, EngineNumbers, format_number
 from hw.spec.formats import parse
 
-__all__ = ["EngineFacts"]
+__all__ = ["EngineFacts", "OneEngine", "power"]
 
 #: Option that names the format of the weights.
 _FORMATS = {"codebook": "book", "shift-add": "format"}
@@ -29,15 +30,23 @@ _KINDS = {
 }
 
 
-class EngineFacts:
-    """Properties of parameters that name an engine by the text ``engine``."""
+def power(value: int) -> int:
+    """Return the least power of two that is at least ``value``."""
+    return 1 << (value - 1).bit_length()
 
-    engine: str
+
+class EngineFacts:
+    """Properties of an engine, which ``text`` names."""
+
+    @property
+    def text(self) -> str:
+        """The engine, as after ``python -m gen``."""
+        raise NotImplementedError
 
     @cached_property
     def engine_params(self) -> EngineParams:
         """Parameters of the engine."""
-        return engine_params_of(self.engine)
+        return engine_params_of(self.text)
 
     @cached_property
     def shape(self) -> Shape:
@@ -82,6 +91,39 @@ class EngineFacts:
     def group_steps(self) -> int:
         """Steps of a group of products, 0 where a tile is one group."""
         return 1 if self.shape.scale_steps else self.shape.group_steps
+
+    @property
+    def act_slot(self) -> int:
+        """Bits that a code of A takes in memory."""
+        return power(self.shape.lane_bits)
+
+    @property
+    def act_item(self) -> int:
+        """Bits that the codes of a row take in a step."""
+        return self.depth * self.act_slot
+
+    @property
+    def w_slot(self) -> int:
+        """Bytes that a beat of weights takes in memory."""
+        return power(-(-self.shape.wgt_bits // 8))
+
+    @property
+    def s_slot(self) -> int:
+        """Bytes that a beat of scales takes in memory, 0 without scales."""
+        return power(-(-self.shape.scale_bits // 8)) if self.has_scale else 0
+
+    @property
+    def numbers(self) -> EngineNumbers:
+        """What a register tells of it."""
+        kind = "binary32" if self.result_float else "signed" if self.signed else "unsigned"
+        return EngineNumbers(
+            a_fmt=self.a_format,
+            w_fmt=self.w_format,
+            layout=self.layout,
+            c_kind=C_KINDS[kind],
+            depth=self.depth,
+            acc_bits=self.shape.acc_bits,
+        )
 
     @property
     def group(self) -> int:
@@ -203,3 +245,15 @@ class EngineFacts:
         if params.engine in ("lut-ternary", "ternary-add"):
             return 2
         return parse(params.option(_FORMATS[params.engine])).bits
+
+
+@dataclass(frozen=True)
+class OneEngine(EngineFacts):
+    """An engine by itself, by the name that ``command`` gives it."""
+
+    command: str
+
+    @property
+    def text(self) -> str:
+        """The engine, as after ``python -m gen``."""
+        return self.command

@@ -7,8 +7,8 @@ from amaranth.lib import data, stream
 __all__ = ["job_signature"]
 
 
-def job_signature(addr_bits: int) -> stream.Signature:
-    """Return the stream of jobs: sizes, addresses, strides in bytes, and the activation."""
+def job_signature(addr_bits: int, engines: int = 1) -> stream.Signature:
+    """Return the stream of jobs: sizes, addresses, strides in bytes, the activation, the engine."""
     return stream.Signature(
         data.StructLayout(
             {
@@ -27,6 +27,7 @@ def job_signature(addr_bits: int) -> stream.Signature:
                 "high": signed(8),
                 "low": signed(8),
                 "copy": 1,
+                "engine": range(engines),
             }
         )
     )

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 from hw.arith.wires import wire
 from hw.axi.axis import axis
 from hw.axi.dma import command, read_beats
+from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.ring import Ring
 
@@ -37,6 +38,8 @@ class PanelBuffer(wiring.Component):
     start : ``In(1)``
         A job begins. What follows stays until all of it has left.
     m, n : ``In(16)``
+    choice : ``In``
+        The engine that it is for.
     last_slot : ``In(COUNT_BITS)``
         Slots of a panel, less one. Where scales have those of rows, a panel is that of one tile.
     address : ``In(addr_bits)``, ``stride`` : ``In(20)``
@@ -45,8 +48,8 @@ class PanelBuffer(wiring.Component):
         Ask for nothing that later column tiles need.
     command : ``Out(command(addr_bits))``, ``beat`` : ``In(read_beats(data_width))``
         To the reader of memory.
-    beats : ``Out(axis(...))``
-        For the engine's ``s_axis_wgt`` or ``s_axis_scale``.
+    beats, beats1, ... : ``Out(axis(...))``
+        For the ``s_axis_wgt`` or ``s_axis_scale`` of each engine that has it.
     active : ``Out(1)``
         There are slots left that have not been read from the buffer.
     corrected, detected : ``Out(1)``
@@ -61,8 +64,16 @@ class PanelBuffer(wiring.Component):
     def __init__(self, params: CoprocessorParams, kind: str):
         self.params, self.kind = params, kind
         wgt = kind == "wgt"
-        self.slot = params.w_slot if wgt else params.s_slot
-        self.bits = params.shape.wgt_bits if wgt else params.shape.scale_bits
+        users = params.parts if wgt else params.scaled
+        slots = {part: part.w_slot if wgt else part.s_slot for part in users}
+        least = min(slots.values())
+        #: Bytes of a slot as each engine has them; one that takes no such beats has no part in it.
+        self.slots = [slots.get(part, least) for part in params.parts]
+        self.bits = {
+            f"beats{i or ''}": part.shape.wgt_bits if wgt else part.shape.scale_bits
+            for i, part in enumerate(params.parts)
+            if part in users
+        }
         self.word = params.wgt_word if wgt else params.scale_word
         self.depth = params.wgt_depth if wgt else params.scale_depth
         self.chunk = params.chunk(self.word, self.depth)
@@ -77,7 +88,8 @@ class PanelBuffer(wiring.Component):
                 "yields": In(1),
                 "command": Out(command(params.addr_bits)),
                 "beat": In(read_beats(params.data_width)),
-                "beats": Out(axis(self.bits)),
+                "choice": In(range(len(params.parts))),
+                **{name: Out(axis(bits)) for name, bits in self.bits.items()},
                 "active": Out(1),
                 "corrected": Out(1),
                 "detected": Out(1),
@@ -86,12 +98,13 @@ class PanelBuffer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
-        replay = "never" if self.kind == "scale" and params.act_scale else "rows"
+        never = [self.kind == "scale" and part.act_scale for part in params.parts]
+        replay = "never" if all(never) else "rows"
         m.submodules.ring = ring = Ring(
             width=params.data_width,
             banks=1,
             word=self.word,
-            item=8 * self.slot,
+            items=tuple(8 * slot for slot in self.slots),
             depth=self.depth,
             tile=(params.rows, params.columns),
             count_bits=COUNT_BITS,
@@ -104,6 +117,7 @@ class PanelBuffer(wiring.Component):
             ring.m.eq(self.m),
             ring.n.eq(self.n),
             ring.last_item.eq(self.last_slot),
+            ring.choice.eq(self.choice),
             ring.streams.eq(streams),
             ring.completes.eq(1),
             ring.beat.payload.eq(self.beat.payload),
@@ -111,18 +125,29 @@ class PanelBuffer(wiring.Component):
             self.active.eq(ring.active),
             self.corrected.eq(ring.corrected),
             self.detected.eq(ring.detected),
-            self.beats.valid.eq(ring.items.valid),
-            ring.items.ready.eq(self.beats.ready),
-            self.beats.payload.tdata.eq(ring.items.payload.items[: self.bits]),
-            self.beats.payload.tlast.eq(ring.items.payload.last),
         ]
-        self._fetch(m, ring, streams, replay)
+        ready = []
+        for name, bits in self.bits.items():
+            beats, number = getattr(self, name), int(name.removeprefix("beats") or 0)
+            mine = chosen(self.choice, number)
+            m.d.comb += [
+                beats.valid.eq(ring.items.valid & mine),
+                beats.payload.tdata.eq(ring.items.payload.items[:bits]),
+                beats.payload.tlast.eq(ring.items.payload.last),
+            ]
+            ready.append(beats.ready & mine)
+        m.d.comb += ring.items.ready.eq(Cat(*ready).any())
+        # What is never replayed is as what does not fit.
+        self._fetch(m, ring, streams, never)
         return m
 
-    def _fetch(self, m: Module, ring: Ring, streams: Signal, replay: str) -> None:
+    def _fetch(self, m: Module, ring: Ring, streams: Signal, nevers: list[bool]) -> None:
         """Give commands: panel by panel, chunk by chunk."""
         rows, columns = ring.tile
-        bits, slots = self.params.addr_bits, self.chunk * self.word // (8 * self.slot)
+        never, any_never = own(m, self.choice, nevers, "never"), any(nevers)
+        replay = ring.replay
+        bits, room = self.params.addr_bits, self.chunk * self.word // 8
+        slots = own(m, self.choice, [room // slot for slot in self.slots], "slots")
         fetches, known = (
             Signal(),
             Signal(),
@@ -135,14 +160,22 @@ class PanelBuffer(wiring.Component):
         once = Value.cast(0) if replay == "never" else ~streams
         closes_m = wire(m, (left_m <= rows) | once, "fetch_closes_m")
         closes_n = wire(m, left_n <= columns, "fetch_closes_n")
-        less = wire(m, Mux(closes_k, left, slots - 1)[: slots.bit_length()], "slots_less")
-        words = (less >> exact_log2(self.word // (8 * self.slot)))[: ring.place]  # less one
+        most = (room // min(self.slots)).bit_length()
+        less = wire(m, Mux(closes_k, left, slots - 1)[:most], "slots_less")
+        words = own(
+            m,
+            self.choice,
+            self.slots,
+            "words_less",
+            lambda slot: (less >> exact_log2(self.word // (8 * slot)))[: ring.place],
+        )
         above = (reserved + words - ring.free)[: ring.place]
         room = wire(m, ~above[-1], "room")
         early = wire(m, self.yields & (left_n != ring.left_n), "early")
         can = fetches & room & ~early
         goes = wire(m, can & (~self.command.valid | self.command.ready), "goes")
-        size = wire(m, (less + 1) << exact_log2(self.slot), "size")
+        size = own(m, self.choice, self.slots, "own_size", lambda s: (less + 1) << exact_log2(s))
+        size = wire(m, size, "size")
         beyond = wire(m, (here + size)[:bits], "beyond")
         following = wire(m, Mux(self.stride.any(), panel + self.stride, beyond)[:bits], "following")
         with m.If(self.command.ready):
@@ -159,7 +192,7 @@ class PanelBuffer(wiring.Component):
             with m.If(closes_k):
                 m.d.sync += [known.eq(1), left.eq(self.last_slot), left_m.eq(left_m - rows)]
                 if replay != "never":
-                    m.d.sync += here.eq(panel)
+                    m.d.sync += here.eq(Mux(never, beyond, panel) if any_never else panel)
             with m.If(closes_k & closes_m):
                 m.d.sync += [here.eq(following), panel.eq(following)]
                 m.d.sync += [left_m.eq(self.m), left_n.eq(left_n - columns)]
@@ -171,7 +204,7 @@ class PanelBuffer(wiring.Component):
             m.d.sync += [
                 fetches.eq(1),
                 known.eq(0),
-                streams.eq(0),
+                streams.eq(never if replay == "rows" else 0),
                 left.eq(self.last_slot),
                 left_m.eq(self.m),
                 left_n.eq(self.n),

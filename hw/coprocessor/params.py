@@ -4,14 +4,15 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from types import MappingProxyType
 from typing import Any
 
-from hw.coprocessor.engine_facts import EngineFacts
+from hw.coprocessor.engine_facts import EngineFacts, OneEngine, power
 from hw.coprocessor.engine_text import resolved_engine
 from hw.mpgemm.array_params import ArrayParams
-from hw.spec.coprocessor import coprocessor_map
+from hw.spec.coprocessor import MAX_ENGINES, coprocessor_map
 from hw.spec.registers import RegisterMap, build_id
 
 __all__ = ["DEFAULTS", "PRESETS", "PROTECTIONS", "CoprocessorParams"]
@@ -85,9 +86,14 @@ _UNSET: Any = None
 
 @dataclass(frozen=True)
 class CoprocessorParams(EngineFacts):
-    """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right."""
+    """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right.
 
-    engine: str = _UNSET  #: As after ``python -m gen``: ``array ...`` or ``mpgemm ...``.
+    Of several engines side by side the properties of :class:`EngineFacts` are those of the first;
+    :attr:`parts` has them all.
+    """
+
+    #: As after ``python -m gen``: ``array ...`` or ``mpgemm ...``, several with ``;`` between.
+    engine: str = _UNSET
     data_width: int = _UNSET  #: Bits of the data bus.
     addr_bits: int = _UNSET  #: Bits of an address on the bus.
     act_kib: int = _UNSET  #: Buffer for A.
@@ -122,7 +128,7 @@ class CoprocessorParams(EngineFacts):
                 f"max_burst must be at most {4096 // self.bus_bytes} with data_width "
                 f"{self.data_width}, as no burst crosses 4 KiB, not {self.max_burst}"
             )
-        self._check_engine()
+        self._check_engines()
         for name, words, room in (
             ("act_kib", 2 * self.rows * self.act_word // 8, self.act_kib),
             ("wgt_kib", 2 * self.wgt_word // 8, self.wgt_kib),
@@ -134,9 +140,28 @@ class CoprocessorParams(EngineFacts):
                 )
         _ = self.registers
 
-    def _check_engine(self) -> None:
-        """Refuse engines whose beats do not fit the contract."""
-        params, shape = self.engine_params, self.shape
+    def _check_engines(self) -> None:
+        """Refuse engines that do not fit the contract, or each other."""
+        if len(self.parts) > MAX_ENGINES:
+            raise ValueError(
+                f"engine must name at most {MAX_ENGINES} engines, not {len(self.parts)}"
+            )
+        for part in self.parts:
+            self._check_engine(part)
+            if (part.rows, part.columns) != (self.rows, self.columns):
+                raise ValueError(
+                    "engines behind one co-processor must have tiles of the same size, "
+                    f"{self.rows} x {self.columns} as the first, not {part.rows} x {part.columns} "
+                    f"of {part.text!r}"
+                )
+        if self.c_bytes > 8:
+            raise ValueError(
+                f"results must have at most 64 bits behind a co-processor, not {8 * self.c_bytes}"
+            )
+
+    def _check_engine(self, part: EngineFacts) -> None:
+        """Refuse an engine whose beats do not fit the contract."""
+        params, shape = part.engine_params, part.shape
         if isinstance(params, ArrayParams):
             if params.flow.batched:
                 raise ValueError(
@@ -156,25 +181,43 @@ class CoprocessorParams(EngineFacts):
         if shape.group_steps and not shape.scale_bits:
             raise ValueError(
                 f"groups must have a scale behind a co-processor, as C has one result for each "
-                f"row and column, but {self.group} products leave by themselves"
+                f"row and column, but {part.group} products leave by themselves"
             )
         if shape.depth & (shape.depth - 1):
             raise ValueError(
                 "products of a step must be a power of two behind a co-processor, as rows of A are "
-                f"read in words of {self.act_slot} bits a code, not {shape.depth}"
+                f"read in words of {part.act_slot} bits a code, not {shape.depth}"
             )
-        for name, value in (("rows", self.rows), ("columns", self.columns), ("depth", self.depth)):
+        for name, value in (("rows", part.rows), ("columns", part.columns), ("depth", part.depth)):
             if value > 255:
                 raise ValueError(f"{name} must be at most 255 behind a co-processor, not {value}")
-        if self.c_bytes > 8:
+        if part.act_slot > self.data_width:
             raise ValueError(
-                f"results must have at most 64 bits behind a co-processor, not {8 * self.c_bytes}"
-            )
-        if self.act_slot > self.data_width:
-            raise ValueError(
-                f"data_width must be at least {self.act_slot}, the bits of a code of A in memory, "
+                f"data_width must be at least {part.act_slot}, the bits of a code of A in memory, "
                 f"not {self.data_width}"
             )
+
+    @property
+    def text(self) -> str:
+        """The first engine, as after ``python -m gen``."""
+        return self.parts[0].text
+
+    @cached_property
+    def parts(self) -> tuple[OneEngine, ...]:
+        """The engines, in order of the numbers by which descriptors choose them."""
+        if not isinstance(self.engine, str):
+            raise ValueError(f"engine must be a text, not {self.engine!r}")
+        texts = [text.strip() for text in self.engine.split(";")]
+        if len(texts) > 1 and not all(texts):
+            raise ValueError(
+                f"engine must have an engine before and after each ;, not {self.engine!r}"
+            )
+        return tuple(OneEngine(text) for text in texts)
+
+    @property
+    def scaled(self) -> tuple[OneEngine, ...]:
+        """Those of the engines that take S."""
+        return tuple(part for part in self.parts if part.has_scale)
 
     # Memory.
 
@@ -184,24 +227,9 @@ class CoprocessorParams(EngineFacts):
         return self.data_width // 8
 
     @property
-    def act_slot(self) -> int:
-        """Bits that a code of A takes in memory."""
-        return _power(self.shape.lane_bits)
-
-    @property
-    def w_slot(self) -> int:
-        """Bytes that a beat of weights takes in memory."""
-        return _power(-(-self.shape.wgt_bits // 8))
-
-    @property
-    def s_slot(self) -> int:
-        """Bytes that a beat of scales takes in memory, 0 without scales."""
-        return _power(-(-self.shape.scale_bits // 8)) if self.has_scale else 0
-
-    @property
     def c_bytes(self) -> int:
-        """Bytes that a result takes in memory."""
-        return self.result.out_bits // 8
+        """Bytes that a result takes in memory, the same for all engines."""
+        return max(part.result.out_bits for part in self.parts) // 8
 
     @property
     def protected(self) -> bool:
@@ -211,29 +239,31 @@ class CoprocessorParams(EngineFacts):
     @property
     def w_align(self) -> int:
         """Multiple of bytes at which every read of W begins."""
-        return min(16, self.w_slot)
+        return min(16, *(part.w_slot for part in self.parts))
 
     @property
     def s_align(self) -> int:
         """Multiple of bytes at which every read of S begins, 0 without scales."""
-        return min(16, self.s_slot)
+        return min((16, *(part.s_slot for part in self.scaled))) if self.scaled else 0
 
     # Buffers.
 
     @property
     def act_word(self) -> int:
         """Bits of a word of a bank of the buffer of A."""
-        return max(self.data_width, self.shape.depth * self.act_slot)
+        return max(self.data_width, *(part.act_item for part in self.parts))
 
     @property
     def wgt_word(self) -> int:
         """Bits of a word of the buffer of W."""
-        return max(self.data_width, 8 * self.w_slot)
+        return max(self.data_width, *(8 * part.w_slot for part in self.parts))
 
     @property
     def scale_word(self) -> int:
         """Bits of a word of the buffer of S, 0 without scales."""
-        return max(self.data_width, 8 * self.s_slot) if self.has_scale else 0
+        if not self.scaled:
+            return 0
+        return max(self.data_width, *(8 * part.s_slot for part in self.scaled))
 
     @property
     def act_depth(self) -> int:
@@ -248,11 +278,11 @@ class CoprocessorParams(EngineFacts):
     @property
     def scale_depth(self) -> int:
         """Words of the buffer of S, a power of two: scales of as many steps as W has room for."""
-        if not self.has_scale:
-            return 0
-        steps = self.wgt_depth * self.wgt_word // (8 * self.w_slot)
-        slots = -(-steps // (self.group_steps or steps))
-        return max(4, _power(-(-slots * 8 * self.s_slot // self.scale_word)))
+        bits = [0]
+        for part in self.scaled:
+            steps = self.wgt_depth * self.wgt_word // (8 * part.w_slot)
+            bits.append(-(-steps // (part.group_steps or steps)) * 8 * part.s_slot)
+        return max(4, power(-(-max(bits) // self.scale_word))) if self.scaled else 0
 
     def chunk(self, word: int, depth: int) -> int:
         """Words of a read: a burst, or half of what a buffer of ``depth`` words holds."""
@@ -261,38 +291,43 @@ class CoprocessorParams(EngineFacts):
     @property
     def resolved(self) -> dict[str, Any]:
         """The parameters with every default and choice made explicit."""
-        return {**dataclasses.asdict(self), "engine_parameters": resolved_engine(self.engine)}
+        each = [resolved_engine(part.text) for part in self.parts]
+        return {
+            **dataclasses.asdict(self),
+            "engine_parameters": each[0] if len(each) == 1 else each,
+        }
 
     @cached_property
     def registers(self) -> RegisterMap:
         """The registers. Raises ``ValueError`` where a size does not fit them."""
         reached = {name: getattr(self, name) for name in ("data_width", "addr_bits")}
         how = ("target", "pipeline", "skew")
-        computed = {k: v for k, v in resolved_engine(self.engine).items() if k not in how}
+        each = [
+            {k: v for k, v in resolved_engine(part.text).items() if k not in how}
+            for part in self.parts
+        ]
+        computed: dict[str, Any] = each[0] if len(each) == 1 else {"engines": each}
+        acc_bits = [part.shape.acc_bits for part in self.parts]
         bits = self.rows * self.act_depth * self.act_word
         bits += self.wgt_depth * self.wgt_word + self.scale_depth * self.scale_word
         return coprocessor_map(
-            engines=self.engines,
-            max_bits=self.weight_bits,
-            act_bits=self.shape.lane_bits,
-            acc_bits=self.shape.acc_bits,
+            engines=reduce(or_, (part.engines for part in self.parts)),
+            max_bits=max(part.weight_bits for part in self.parts),
+            act_bits=max(part.shape.lane_bits for part in self.parts),
+            acc_bits=max(acc_bits),
             rows=self.rows,
             columns=self.columns,
-            depth=self.depth,
-            group=self.table_group,
+            depth=max(part.depth for part in self.parts),
+            group=max(part.table_group for part in self.parts),
             buffer_kib=-(-bits // 8192),
-            acc_kib=-(-self.rows * self.columns * self.shape.acc_bits // 8192),
+            acc_kib=-(-self.rows * self.columns * sum(acc_bits) // 8192),
             log2_bytes=self.bus_bytes.bit_length() - 1,
             max_burst=self.max_burst,
             outstanding=self.outstanding,
             addr_bits=self.addr_bits,
             build=build_id({**computed, **reached}),
+            numbers=[part.numbers for part in self.parts],
         )
-
-
-def _power(value: int) -> int:
-    """Return the least power of two that is at least ``value``."""
-    return 1 << (value - 1).bit_length()
 
 
 def _floor(value: int) -> int:

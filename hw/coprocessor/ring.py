@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ring of words in block RAM: filled by reads of memory, read item by item, replayed."""
 
+from functools import partial
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -11,6 +12,7 @@ from amaranth.utils import exact_log2
 
 from hw.arith.wires import wire
 from hw.axi.dma import read_beats
+from hw.coprocessor.choice import own
 from hw.coprocessor.secded import SecdedDecoder, check_bits, encode
 
 __all__ = ["REPLAYS", "Ring"]
@@ -28,9 +30,11 @@ class Ring(wiring.Component):
     width : int
         Bits of a beat that comes.
     banks : int
-    word, item : int
-        Bits of a word of a bank, and of an item, of which a word holds one or more. Powers of two
-        times each other and ``width``.
+    word : int
+        Bits of a word of a bank.
+    items : tuple of int
+        Bits of an item as each engine takes it, of which a word holds one or more. Powers of two
+        times each other, ``word`` and ``width``.
     depth : int
         Words of a bank, a power of two.
     tile : (int, int)
@@ -49,13 +53,15 @@ class Ring(wiring.Component):
     bank : ``In``, ``completes`` : ``In(1)``
         With ``beat``: whose it is, and whether all other banks have this part already.
     start : ``In(1)``
-        A job begins. ``m``, ``n`` and ``last_item`` are its sizes, and stay until it is done.
+        A job begins. ``m``, ``n`` and ``last_item`` are its sizes, ``choice`` the engine that it is
+        for; they stay until it is done.
     last_item : ``In(count_bits)``
         Items of each pass over a tile, less one.
     streams : ``In(1)``
         What is replayed comes again, as there is no room for all of it.
     items : ``Out(stream.Signature({items, last}))``
-        An item of each bank, bank 0's low. ``last`` ends a column tile.
+        An item of each bank, bank 0's low, each in the room that the largest takes. ``last`` ends a
+        column tile.
     free : ``Out``
         Words below this place may be overwritten; places count modulo ``2 * depth``.
     active : ``Out(1)``
@@ -77,14 +83,14 @@ class Ring(wiring.Component):
         width: int,
         banks: int,
         word: int,
-        item: int,
+        items: tuple[int, ...],
         depth: int,
         tile: tuple[int, int],
         count_bits: int,
         replay: str,
         protected: bool = False,
     ):
-        self.width, self.banks, self.word, self.item = width, banks, word, item
+        self.width, self.banks, self.word, self.sizes = width, banks, word, items
         self.depth, self.tile, self.replay = depth, tile, replay
         self.protected = protected
         self.place = exact_log2(depth) + 1
@@ -97,9 +103,10 @@ class Ring(wiring.Component):
                 "m": In(16),
                 "n": In(16),
                 "last_item": In(count_bits),
+                "choice": In(range(len(items))),
                 "streams": In(1),
                 "items": Out(
-                    stream.Signature(data.StructLayout({"items": banks * item, "last": 1}))
+                    stream.Signature(data.StructLayout({"items": banks * max(items), "last": 1}))
                 ),
                 "free": Out(self.place),
                 "active": Out(1),
@@ -119,7 +126,9 @@ class Ring(wiring.Component):
             m.d.comb += [port.en.eq(take), port.addr.eq(place)]
 
         held, last = Signal(), Signal()
-        per_word = self.word // self.item
+        unit = min(self.sizes)
+        per_word = self.word // unit
+        stride = own(m, self.choice, [size // unit for size in self.sizes], "stride")
         index, end = Signal(range(per_word)), Signal(range(per_word))
         over = wire(m, self.items.ready & (index == end), "over")
         m.d.comb += [
@@ -128,17 +137,24 @@ class Ring(wiring.Component):
             self.items.payload.last.eq(last & (index == end)),
         ]
         with m.If(self.items.ready & held):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += index.eq(index + stride)
         with m.If(self._moves):
             m.d.sync += [held.eq(take), index.eq(0)]
         with m.If(take):
             m.d.sync += [last.eq(closes), end.eq(tail)]
         parts = self.word // self.width
         items = []
+
+        def pick(word: Value, size: int) -> Value:
+            if size == self.word:
+                return word
+            place = word.word_select(index >> exact_log2(size // unit), size)
+            return Cat(place, Const(0, max(self.sizes) - size))
+
         words = self._checked(m, ports, take)
         for bank in range(self.banks):
             word = Cat(*words[bank * parts :][:parts])
-            items.append(word.word_select(index, self.item) if per_word > 1 else word)
+            items.append(own(m, self.choice, self.sizes, f"item{bank}", partial(pick, word)))
         m.d.comb += self.items.payload.items.eq(Cat(*items))
         return m
 
@@ -216,8 +232,13 @@ class Ring(wiring.Component):
         column tile.
         """
         rows, columns = self.tile
-        split = exact_log2(self.word // self.item)
-        words = self.last_item[split:]
+        words = own(
+            m,
+            self.choice,
+            self.sizes,
+            "last_word",
+            lambda size: self.last_item[exact_log2(self.word // size) :],
+        )
         left = Signal(len(words))
         left_m, left_n = self._left_m, self.left_n
         begin, place = Signal(self.place), Signal(self.place)
@@ -253,6 +274,12 @@ class Ring(wiring.Component):
                 self.active.eq(1),
             ]
         m.d.sync += self.free.eq(Mux(stays, begin, place))
-        full = (1 << split) - 1
-        tail = Mux(closes, self.last_item[:split], full) if split else Value.cast(0)
+        tail = own(m, self.choice, self.sizes, "tail", lambda size: self._tail(closes, size))
         return take, place[:-1], tail, closes_tile
+
+    def _tail(self, closes: Value, size: int) -> Value:
+        """Return the place of a word's last item, in units of the smallest item."""
+        split, step = exact_log2(self.word // size), exact_log2(size // min(self.sizes))
+        if not split:
+            return Value.cast(0)
+        return Mux(closes, self.last_item[:split], (1 << split) - 1) << step

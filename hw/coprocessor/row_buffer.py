@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 from hw.arith.wires import wire
 from hw.axi.axis import axis
 from hw.axi.dma import command, read_beats
+from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.ring import Ring
 
@@ -35,12 +36,14 @@ class RowBuffer(wiring.Component):
         Steps of a tile, less one.
     row_bytes : ``In``
         Bytes of a row of A.
+    choice : ``In``
+        The engine that it is for.
     address : ``In(addr_bits)``, ``stride`` : ``In(16)``
         Of A, in bytes.
     command : ``Out(command(addr_bits))``, ``beat`` : ``In(read_beats(data_width))``
         To the reader of memory. Commands may begin at any byte.
-    act : ``Out(axis(...))``
-        For the engine's ``s_axis_act``; codes beyond K are whatever was there.
+    act, act1, ... : ``Out(axis(...))``
+        For the ``s_axis_act`` of each engine; codes beyond K are whatever was there.
     hurries : ``Out(1)``
         A is being read for the first time, and what is asked for is not under way.
     active : ``Out(1)``
@@ -58,7 +61,9 @@ class RowBuffer(wiring.Component):
         self.params = params
         self.word_bytes = params.act_word // 8
         self.chunk = params.chunk(params.act_word, params.act_depth)
-        self.byte_bits = 16 + max(0, exact_log2(params.act_slot) - 3)
+        slots = [part.act_slot for part in params.parts]
+        self.byte_bits = 16 + max(0, exact_log2(max(slots)) - 3)
+        self.acts = ["act", *(f"act{i}" for i in range(1, len(slots)))]
         super().__init__(
             {
                 "start": In(1),
@@ -70,7 +75,11 @@ class RowBuffer(wiring.Component):
                 "stride": In(16),
                 "command": Out(command(params.addr_bits)),
                 "beat": In(read_beats(params.data_width)),
-                "act": Out(axis(params.shape.act_bits)),
+                "choice": In(range(len(slots))),
+                **{
+                    name: Out(axis(part.shape.act_bits))
+                    for name, part in zip(self.acts, params.parts, strict=True)
+                },
                 "hurries": Out(1),
                 "active": Out(1),
                 "corrected": Out(1),
@@ -79,14 +88,14 @@ class RowBuffer(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        m, params, shape = Module(), self.params, self.params.shape
+        m, params = Module(), self.params
         m.submodules.ring = ring = Ring(
             width=params.data_width,
-            banks=shape.rows,
+            banks=params.rows,
             word=params.act_word,
-            item=shape.depth * params.act_slot,
+            items=tuple(part.act_item for part in params.parts),
             depth=params.act_depth,
-            tile=(shape.rows, shape.columns),
+            tile=(params.rows, params.columns),
             count_bits=16,
             replay="columns",
             protected=params.protected,
@@ -97,6 +106,7 @@ class RowBuffer(wiring.Component):
             ring.m.eq(self.m),
             ring.n.eq(self.n),
             ring.last_item.eq(self.last_step),
+            ring.choice.eq(self.choice),
             ring.streams.eq(streams),
             ring.beat.payload.eq(self.beat.payload),
             ring.beat.valid.eq(self.beat.valid),
@@ -107,17 +117,23 @@ class RowBuffer(wiring.Component):
         ]
         self._fetch(m, ring, streams)
         self._place(m, ring)
-        slots = ring.items.payload.items
-        codes = [
-            slots.word_select(i, params.act_slot)[: shape.lane_bits]
-            for i in range(shape.rows * shape.depth)
-        ]
-        m.d.comb += [
-            self.act.valid.eq(ring.items.valid),
-            ring.items.ready.eq(self.act.ready),
-            self.act.payload.tdata.eq(Cat(*codes)),
-            self.act.payload.tlast.eq(ring.items.payload.last),
-        ]
+        room = max(ring.sizes)
+        ready = []
+        for number, (name, part) in enumerate(zip(self.acts, params.parts, strict=True)):
+            act, mine = getattr(self, name), chosen(self.choice, number)
+            rows = [ring.items.payload.items.word_select(i, room) for i in range(params.rows)]
+            codes = [
+                row.word_select(i, part.act_slot)[: part.shape.lane_bits]
+                for row in rows
+                for i in range(part.depth)
+            ]
+            m.d.comb += [
+                act.valid.eq(ring.items.valid & mine),
+                act.payload.tdata.eq(Cat(*codes)),
+                act.payload.tlast.eq(ring.items.payload.last),
+            ]
+            ready.append(act.ready & mine)
+        m.d.comb += ring.items.ready.eq(Cat(*ready).any())
         return m
 
     def _fetch(self, m: Module, ring: Ring, streams: Signal) -> None:
@@ -185,7 +201,13 @@ class RowBuffer(wiring.Component):
     def _place(self, m: Module, ring: Ring) -> None:
         """Say which row a beat is of, walking as the commands did."""
         rows, _ = ring.tile
-        words = self.last_step[exact_log2(ring.word // ring.item) :]
+        words = own(
+            m,
+            self.choice,
+            ring.sizes,
+            "words_less",
+            lambda size: self.last_step[exact_log2(ring.word // size) :],
+        )
         left, left_m = Signal(len(words)), Signal(16)
         row = Signal(range(rows))
         closes_m = wire(m, left_m <= rows, "place_closes_m")

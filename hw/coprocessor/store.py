@@ -12,6 +12,7 @@ from amaranth.utils import exact_log2
 from hw.arith.wires import wire
 from hw.axi.axis import RegisterSlice
 from hw.axi.dma import command, write_beats
+from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
 from hw.mpgemm.writer import out_signature
 from hw.spec.coprocessor import ACTIVATIONS
@@ -35,8 +36,10 @@ class Store(wiring.Component):
         Of C, in bytes.
     activation : ``In(2)``, ``high``, ``low`` : ``In(signed(8))``
         See :data:`hw.spec.coprocessor.ACTIVATIONS`.
-    out : ``In(out_signature(...))``
-        The engine's ``m_axis_out``.
+    choice : ``In``
+        The engine that it is for.
+    out, out1, ... : ``In(out_signature(...))``
+        The ``m_axis_out`` of each engine.
     command : ``Out(command(addr_bits))``, ``beat`` : ``Out(write_beats(data_width))``
         To the writer of memory. Commands may begin at any byte.
     written : ``In(1)``
@@ -65,7 +68,11 @@ class Store(wiring.Component):
                 "activation": In(2),
                 "high": In(signed(8)),
                 "low": In(signed(8)),
-                "out": In(out_signature(params.result)),
+                "choice": In(range(len(params.parts))),
+                **{
+                    f"out{i or ''}": In(out_signature(part.result))
+                    for i, part in enumerate(params.parts)
+                },
                 "command": Out(command(params.addr_bits)),
                 "beat": Out(write_beats(params.data_width)),
                 "written": In(1),
@@ -150,17 +157,28 @@ class Store(wiring.Component):
 
     def _rows(self, m: Module, beats: int) -> tuple[Value, Value, Value, Value, Signal]:
         """Return a row, its two marks and whether it is there; and what takes it."""
-        out, takes = self.out, Signal(name="takes")
-        fails, nan = out.payload.tuser[:4].any(), out.payload.tuser[4:].any()
+        takes, parts, ready, size = Signal(name="takes"), [], Signal(), 8 * self.params.c_bytes
+        form = data.StructLayout({"data": self.params.columns * size, "fails": 1, "nan": 1})
+        for number, part in enumerate(self.params.parts):
+            out, mine = getattr(self, f"out{number or ''}"), chosen(self.choice, number)
+            m.d.comb += out.ready.eq(ready & mine)
+            user, bits = out.payload.tuser, part.result.out_bits
+            columns = [
+                _extended(out.payload.tdata.word_select(i, bits), size, not part.result.unsigned)
+                for i in range(self.params.columns)
+            ]
+            beat = Cat(*columns, user[:4].any(), user[4:].any())
+            parts.append((beat, out.valid & mine))
+        beat = own(m, self.choice, range(len(parts)), "row_of", lambda number: parts[number][0])
+        out, valid = data.View(form, beat), Cat(there for _, there in parts).any()
         if beats == 1 or self.params.rows == 1:
-            m.d.comb += out.ready.eq(takes)
-            return out.payload.tdata, fails, nan, out.valid, takes
-        form = data.StructLayout({"data": len(out.payload.tdata), "fails": 1, "nan": 1})
+            m.d.comb += ready.eq(takes)
+            return out.data, out.fails, out.nan, valid, takes
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=form.size, depth=self.params.rows + 1)
         m.d.comb += [
-            out.ready.eq(fifo.w_rdy),
-            fifo.w_en.eq(out.valid),
-            fifo.w_data.eq(Cat(out.payload.tdata, fails, nan)),
+            ready.eq(fifo.w_rdy),
+            fifo.w_en.eq(valid),
+            fifo.w_data.eq(beat),
             fifo.r_en.eq(takes),
         ]
         row = data.View(form, fifo.r_data)
@@ -174,21 +192,23 @@ class Store(wiring.Component):
         clamps = wire(m, self.activation == ACTIVATIONS["clamp"], "clamps")
         crossed = wire(m, self.low > self.high, "crossed")  # then all become ``high``
         found: list[Value] = []
+        signed_ = own(m, self.choice, [part.signed for part in params.parts], "signed")
         for i in range(len(word) // bits):
             plain = word.word_select(i, bits)
-            value = plain.as_signed() if params.signed else plain
-            negative = plain[-1] if params.signed else Const(0, 1)
+            negative = wire(m, plain[-1] & signed_, f"negative{i}")
+            value = Cat(plain, negative).as_signed()
             result: Value = plain & ~(negative & rectifies).replicate(bits)
-            if not params.result_float:
+            if not all(part.result_float for part in params.parts):
                 below = value < self.low
                 above = wire(m, clamps & ((value > self.high) | below & crossed), f"above{i}")
                 below = wire(m, clamps & below, f"below{i}")
-                low, high = (_extended(side, bits) for side in (self.low, self.high))
+                low, high = (_extended(side, bits, True) for side in (self.low, self.high))
                 result = Mux(above, high, Mux(below, low, result))
             found.append(wire(m, result[:bits], f"result{i}"))
         return Cat(*found)
 
 
-def _extended(value: Value, bits: int) -> Value:
-    """Return the low ``bits`` bits of a signed value."""
-    return Cat(value, value[-1].replicate(max(0, bits - len(value))))[:bits]
+def _extended(value: Value, bits: int, as_signed: bool) -> Value:
+    """Return the low ``bits`` bits of a value, above it its sign if it has one."""
+    fill = value[-1] if as_signed else Const(0, 1)
+    return Cat(value, fill.replicate(max(0, bits - len(value))))[:bits]

@@ -5,7 +5,7 @@
 them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hw.spec.formats import Format
@@ -14,6 +14,7 @@ from hw.spec.registers import Field, Register, RegisterMap
 __all__ = [
     "ACTIVATIONS",
     "ATTR_RESET",
+    "C_KINDS",
     "DESCRIPTOR",
     "DESCRIPTOR_BYTES",
     "DESCRIPTOR_MAGIC",
@@ -28,6 +29,7 @@ __all__ = [
     "IRQS",
     "LAYOUTS",
     "MAGIC",
+    "MAX_ENGINES",
     "MAX_QUEUE",
     "OPS",
     "PERF",
@@ -35,19 +37,21 @@ __all__ = [
     "VERSION",
     "Descriptor",
     "DescriptorField",
+    "EngineNumbers",
     "Record",
     "coprocessor_map",
     "format_number",
 ]
 
 MAGIC = int.from_bytes(b"MPGE", "little")
-VERSION = 0x01_00_0000  #: Version of the map: major, minor, patch.
+VERSION = 0x01_01_0000  #: Version of the map: major, minor, patch.
 
 DESCRIPTOR_WORDS = 16
 DESCRIPTOR_BYTES = 64
 DESCRIPTOR_MAGIC, DESCRIPTOR_VERSION = 0xD5, 1
 RECORD_BYTES = 16
 MAX_QUEUE = 32768  #: Most entries of the ring.
+MAX_ENGINES = 16  #: Engines side by side, which a descriptor chooses from.
 DIRECT_INDEX = 0xFFFF  #: What ERR_DESC gives as the index of a descriptor that came by START.
 ATTR_RESET = 0x023  #: Normal, non-cacheable, bufferable; unprivileged, non-secure.
 
@@ -165,7 +169,7 @@ DESCRIPTOR = (
     DescriptorField("w_fmt", 1, 4, 4, "number of the weights' format, or planes, or 0"),
     DescriptorField("c_fmt", 1, 8, 4, "0"),
     DescriptorField("w_layout", 1, 12, 4, "layout of the weights, or 0"),
-    DescriptorField("engine", 1, 16, 4, "0"),
+    DescriptorField("engine", 1, 16, 4, "number of the engine"),
     DescriptorField("activation", 1, 20, 4, "0 none, 1 relu, 3 clamp"),
     DescriptorField("round_mode", 1, 24, 4, "0"),
     DescriptorField("scale_mode", 1, 28, 4, "0"),
@@ -273,6 +277,22 @@ class Record:
         return cls(head & 0xFFFF, head >> 16, error, high << 32 | low)
 
 
+#: Kinds of results, as ENGINEi.C_KIND tells them.
+C_KINDS = {"signed": 0, "unsigned": 1, "binary32": 2}
+
+
+@dataclass(frozen=True)
+class EngineNumbers:
+    """What a register tells of one of the engines; ``c_kind`` is one of :data:`C_KINDS`."""
+
+    a_fmt: int
+    w_fmt: int
+    layout: int
+    c_kind: int
+    depth: int
+    acc_bits: int
+
+
 def format_number(form: Format) -> int:
     """Return the number by which a descriptor calls a format."""
     return FORMAT_NUMBERS.get(form.name, FORMAT_NUMBERS["other"])
@@ -348,6 +368,25 @@ def _capabilities(cap: Mapping[str, int]) -> list[Register]:
     ]
 
 
+_NUMBERS = (
+    ("A_FMT", 0, 4, "number of the activations' format"),
+    ("W_FMT", 4, 4, "number of the weights' format, 0 for bit planes"),
+    ("LAYOUT", 8, 4, "layout of the weights"),
+    ("C_KIND", 12, 4, "results: 0 signed, 1 unsigned, 2 binary32"),
+    ("DEPTH", 16, 8, "products of a step for each sum"),
+    ("ACC_BITS", 24, 8, "bits of a sum"),
+)
+
+
+def _engine(number: int, told: EngineNumbers) -> Register:
+    """Return the constant that tells of an engine."""
+    fields = (Field(f, at, bits, doc, getattr(told, f.lower())) for f, at, bits, doc in _NUMBERS)
+    offset = 0x0C0 + 4 * number
+    return Register(
+        f"ENGINE{number}", offset, "RO", f"engine {number}", tuple(fields), constant=True
+    )
+
+
 def coprocessor_map(
     *,
     engines: int,
@@ -365,10 +404,12 @@ def coprocessor_map(
     outstanding: int,
     addr_bits: int,
     build: int,
+    numbers: Sequence[EngineNumbers],
 ) -> RegisterMap:
     """Return the registers; the arguments are the values of CAP0 to CAP3 and BUILD.
 
-    ``engines`` has a bit for each of :data:`ENGINES`, ``max_burst`` is in beats. Raises
+    ``engines`` has a bit for each of :data:`ENGINES`, ``max_burst`` is in beats, ``numbers`` are
+    those of each engine. Raises
     ``ValueError`` if a value does not fit its field.
     """
     return RegisterMap(
@@ -452,12 +493,21 @@ def coprocessor_map(
                 ),
                 guarded=True,
             ),
+            Register(
+                "CAP4",
+                0x05C,
+                "RO",
+                "engines side by side",
+                (Field("ENGINE_COUNT", 0, 8, "how many there are", len(numbers)),),
+                constant=True,
+            ),
             _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
             _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
             *(
                 _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
                 for i in range(DESCRIPTOR_WORDS)
             ),
+            *(_engine(i, told) for i, told in enumerate(numbers)),
             *(
                 _value(f"PERF{i}_{half}", 0x100 + 8 * i + 4 * high, "RO", f"{doc}, {half}")
                 for i, doc in enumerate(PERF.values())

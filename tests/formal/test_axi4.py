@@ -15,6 +15,7 @@ from hw.axi.write_master import WriteMaster
 from sim import formal
 from sim.bench.properties import TOP
 from sim.bench.properties_axi4 import harness
+from tests.verilog.mutants import mutate
 
 
 def sby(folder, mode, depth, files, script, limit=600):
@@ -157,18 +158,23 @@ def clients(count, addr_bits, align, beats):
     return [*lines, "  always @* assume (!clear || (stop && idle));"]
 
 
-def write_files(master, folder, mutate=lambda text: text, rules="", more=()):
-    """Write the emitted ``master`` and its harness, of which only some rules are asserted."""
+def write_files(master, folder, changes=None, rules="", more=()):
+    """Write the emitted ``master`` and its harness, of which only some rules are asserted.
+
+    A wrapper makes ``changes``, if any, see :func:`tests.verilog.mutants.mutate`.
+    """
     name = "dut"
     count = len(master.aligns) if isinstance(master, ReadMaster) else master.clients
     align = min(master.aligns) if isinstance(master, ReadMaster) else master.align
     values = [Value.cast(v) for _, _, v in master.signature.flatten(master)]
     ports = [value for value in values if isinstance(value, Signal)]
-    text = mutate(yosys.to_verilog(rtlil.convert(master, name=name, ports=ports, emit_src=False)))
+    healthy = yosys.to_verilog(rtlil.convert(master, name=name, ports=ports, emit_src=False))
+    pins = ports_of(healthy, name)
+    text = mutate(healthy, {"module": name, "ports": pins}, changes) if changes else healthy
     limits = {"max_burst": master.max_burst, "outstanding": master.outstanding}
     extra = clients(count, master.addr_bits, align, isinstance(master, WriteMaster))
     extra += more
-    props = harness(ports_of(text, name), name, TOP, **limits, extra=extra)
+    props = harness(pins, name, TOP, **limits, extra=extra)
     props = re.sub(rf"\b(?!(?:{rules})\w*:)(\w+): assert \(", r"\1: cover (", props)
     (folder / "dut.v").write_text(text)
     (folder / "props.sv").write_text(props)
@@ -234,30 +240,71 @@ def test_write_master_bounded(tmp_path, align, rules, bound):
     assert f"No output asserted in {bound} frames" in verdict
 
 
-#: Faults in the emitted text, the rule that each breaks, and how many cycles that takes.
+_COUNT = "reg [1:0] n = 0; always @(posedge clk) n <= n + 1;"
+_AFTER = "reg after = 0; always @(posedge clk) after <= rst;"
+
+
+def _of_address(c):
+    """Return a fault for each rule of an address: what a wrapper puts in the place of a pin."""
+    pin = f"m_axi_{c}"
+    return {
+        f"{c}_reset": {"_": _AFTER, f"{pin}valid": f"c_{pin}valid || after"},
+        f"{c}_valid_kept": {f"{pin}valid": f"c_{pin}valid && !stop"},
+        f"{c}_payload_kept": {"_": _COUNT, f"{pin}len": f"c_{pin}len ^ n[1]"},
+        f"{c}_form": {f"{pin}size": "3'd1"},
+        f"{c}_length": {f"{pin}len": f"c_{pin}len | 2"},
+        f"{c}_page": {f"{pin}addr": f"c_{pin}addr | 14'hffc"},
+        f"{c}_in_flight": {f"{pin}valid": "!rst && !after", "_": _AFTER},
+    }
+
+
+#: Rule -> the master, and the fault that breaks it.
 FAULTS = {
-    "ar_length": (read_master, r"(assign m_axi_arlen = [^;]+);", r"\1 | 2;"),
-    "ar_page": (read_master, r"(assign m_axi_araddr = [^;]+);", r"\1 | 14'hffc;"),
-    "ar_valid_kept": (read_master, r"(assign m_axi_arvalid = [^;]+);", r"\1 & ~stop;"),
-    "w_outside": (write_master, r"(assign m_axi_wstrb = [^;]+);", "assign m_axi_wstrb = 15;"),
-    "w_last": (write_master, r"(assign m_axi_wlast = [^;]+);", "assign m_axi_wlast = 1;"),
+    **{rule: ("read", changes) for rule, changes in _of_address("ar").items()},
+    **{rule: ("write", changes) for rule, changes in _of_address("aw").items()},
+    "r_taken": ("read", {"m_axi_rready": "c_m_axi_rready && !stop"}),
+    "idle_true": ("read", {"idle": "1'b1"}),
+    "comes_to_rest": ("read", {"idle": "1'b0"}),
+    "w_reset": ("write", {"_": _AFTER, "m_axi_wvalid": "c_m_axi_wvalid || after"}),
+    "w_valid_kept": ("write", {"m_axi_wvalid": "c_m_axi_wvalid && !stop"}),
+    "w_payload_kept": ("write", {"_": _COUNT, "m_axi_wdata": "c_m_axi_wdata ^ n[1]"}),
+    "w_last": ("write", {"m_axi_wlast": "1'b1"}),
+    "w_ahead": ("write", {"m_axi_wvalid": "!rst", "m_axi_wlast": "1'b1"}),
+    "w_outside": ("write", {"m_axi_wstrb": "4'b1111"}),
+    "b_taken": ("write", {"m_axi_bready": "c_m_axi_bready && !stop"}),
 }
 
 
 @pytest.mark.parametrize(
-    "rule", [pytest.param(r, marks=[pytest.mark.deep] if r != "ar_length" else []) for r in FAULTS]
+    "rule",
+    [
+        pytest.param(r, marks=[pytest.mark.deep] if r not in ("ar_length", "w_last") else [])
+        for r in FAULTS
+    ],
 )
 def test_fault(tmp_path, rule):
-    build, old, new = FAULTS[rule]
-
-    def mutate(text):
-        changed, count = re.subn(old, new, text)
-        assert count == 1
-        return changed
-
-    master = build(4) if build is read_master else build(1)
-    verdict = prove(master, tmp_path, rules=rule, bound=14, mutate=mutate)
+    """Every rule can be broken, and is then seen to fail: a wrapper changes a pin."""
+    kind, changes = FAULTS[rule]
+    master = read_master(4) if kind == "read" else write_master(1)
+    verdict = prove(master, tmp_path, rules=rule, bound=28, changes=changes)
     assert "was asserted in frame" in verdict, verdict[-500:]
+
+
+def test_every_rule_has_a_fault(tmp_path):
+    for number, master in enumerate((read_master(4), write_master(1))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_files(master, folder)
+        rules = re.findall(r"(\w+): assert", (folder / "props.sv").read_text())
+        assert rules and all(any(rule.startswith(known) for known in FAULTS) for rule in rules)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pin", ["ar", "aw", "w"])
+def test_valid_that_waits_for_ready_is_seen(tmp_path, pin):
+    changes = {f"m_axi_{pin}valid": f"c_m_axi_{pin}valid && m_axi_{pin}ready"}
+    with pytest.raises(AssertionError, match="selection is not empty"):
+        prove(read_master(4) if pin == "ar" else write_master(4), tmp_path, changes=changes)
 
 
 @pytest.mark.deep

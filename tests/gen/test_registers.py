@@ -15,12 +15,12 @@ from gen import registers
 from gen.registers import register_files, svd, systemrdl
 from hw.coprocessor.pe_registers import registers_of
 from hw.pe.params import PEParams
-from hw.spec.coprocessor import coprocessor_map
+from hw.spec.coprocessor import EngineNumbers, coprocessor_map
 
 COPROCESSOR = coprocessor_map(
     engines=1, max_bits=4, act_bits=8, acc_bits=24, rows=2, columns=16, depth=4, group=0,
     buffer_kib=300, acc_kib=5, log2_bytes=4, max_burst=256, outstanding=8, addr_bits=40,
-    build=0x89AB_CDEF,
+    build=0x89AB_CDEF, numbers=[EngineNumbers(1, 2, 2, 0, 4, 24)] * 2,
 )  # fmt: skip
 MAPS = {"coprocessor": COPROCESSOR, "pe": registers_of(PEParams(format="e4m3", act="int8"))}
 

@@ -49,6 +49,19 @@ ENGINES = {
         f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --group 8 --scale ue4m3 --act-scale e8m0 "
         "--max-k 64", 64, 1, 1, 4, 4, False,
     ),
+    # Steps of 1 to 4 products of 4 to 16 bits, planes, scales of rows, and groups of 3 steps.
+    "several": (
+        "; ".join((
+            f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --max-k 100",
+            f"{_MPGEMM} bit-plane --act int6 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 2 "
+            "--max-k 64",
+            f"{_ARRAY} broadcast --rows 2 --columns 2 --act int16 --acc-bits 40 --max-k 90",
+            f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 6 --scale e8m0 --max-k 80",
+            f"{_ARRAY} cube --rows 2 --columns 2 --lanes 2 --group 8 --scale ue4m3 "
+            "--act-scale e8m0 --max-k 64",
+            f"{_ARRAY} os --rows 2 --columns 2 --requant rhu --requant-out uint8 --bias --max-k 64",
+        )), 64, 1, 1, 8, 4, True,
+    ),
 }  # fmt: skip
 
 

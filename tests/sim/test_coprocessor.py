@@ -35,7 +35,9 @@ def run_products(name, count, seed, most=(14, 12, 48)):
         with Twin(name, **mood) as twin:
             twin.fill(rng)
             for _ in range(count):
-                twin.direct(draw(rng, twin.contract, most))
+                several = twin.contract.engines
+                number = int(rng.integers(len(several))) if len(several) > 1 else 0
+                twin.direct(draw(rng, several[number], most, engine=number))
                 twin.rest()
                 twin.compare()
                 twin.write("IRQ_STATUS", 15)

@@ -160,7 +160,7 @@ async def constants_and_refusals(dut):
     """Every register after reset, holes and ends of the window, and writes of some bytes."""
     board = await Board(dut, 1).start()
     await board.compare()
-    for offset in (0x05C, 0x07C, 0x0C0, 0x0FC, 0x160, 0x174, 0x180, 0xFFC):
+    for offset in (0x06C, 0x07C, 0x0C4, 0x0FC, 0x160, 0x174, 0x180, 0xFFC):
         due, refused = board.golden.read32(offset)
         answer = await board.master.read(offset, 4)
         assert (int.from_bytes(answer.data, "little"), int(answer.resp)) == (due, 2 * refused)

@@ -23,6 +23,7 @@ __all__ = [
     "max_beats",
     "normalised",
     "run",
+    "score_octaves",
     "vectors",
 ]
 
@@ -53,8 +54,8 @@ def attend(
 ) -> Partial:
     """Return the sums of query rows over their keys.
 
-    ``x`` (rows, keys) are scores, ``v`` (keys, channels) the values, ``keep`` (rows, keys) says which
-    keys each row sees. ``m`` and ``sh`` are numbers, of ``fa-int-p2`` also arrays of one for
+    ``x`` (rows, keys) are scores, ``v`` (keys, channels) the values, ``keep`` (rows, keys) says
+    which keys each row sees. ``m`` and ``sh`` are numbers, of ``fa-int-p2`` also arrays of one for
     each tile. Keys are taken in order, the last tile may be short.
     """
     x, v = np.asarray(x, dtype=np.int64), np.asarray(v, dtype=np.int64)
@@ -125,7 +126,7 @@ def lse(top: ArrayLike, total: ArrayLike, one: int) -> Integers:
 def score_octaves(kind: str, top: ArrayLike, m: ArrayLike, sh: ArrayLike) -> Integers:
     """Return what ``m`` of a :class:`Partial` is worth, in octaves with 16 fraction bits."""
     top = np.asarray(top)
-    found: Integers = top << 16 if kind == "fa-int-p2" else (top * m >> sh) << 4
+    found: Integers = top << 16 if kind == "fa-int-p2" else top * m >> np.asarray(sh) << 4
     return found
 
 
@@ -138,8 +139,8 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, In
     """Return one result for each row of ``beats``.
 
     ``beats`` holds ``q`` (n, head_dim), ``k`` (n, tile * head_dim), ``v`` (n, tile * value_dim),
-    ``keep`` (n, tile), ``last``, ``m``, ``sh`` and, for rows, ``mo``, ``so`` (n,). Results are ``o``
-    (rows, value_dim), ``err`` (rows,) and ``lse`` or ``m`` and ``l`` (rows,).
+    ``keep`` (n, tile), ``last``, ``m``, ``sh`` and, for rows, ``mo``, ``so`` (n,). Results are
+    ``o`` (rows, value_dim), ``err`` (rows,) and ``lse`` or ``m`` and ``l`` (rows,).
     """
     kind, tile, bits = str(parameters["kind"]), int(parameters["tile"]), int(parameters["qk_bits"])
     eb, width = int(parameters["exp_bits"]), int(parameters["value_dim"])
@@ -212,9 +213,14 @@ def vectors(
         )
         found["sh"][part if per_beat else first] = shift
         # Values of about their own size, or smaller and larger ones, which saturate.
-        found["mo"][first], found["so"][first] = rng.integers(1 << 13, 1 << 15), rng.integers(12, 16)
+        found["mo"][first], found["so"][first] = (
+            rng.integers(1 << 13, 1 << 15),
+            rng.integers(12, 16),
+        )
         if number % 16 == 15:
-            found["m"][part], found["sh"][part] = [(0, 0), (32767, 0), (32767, 63)][number // 16 % 3]
+            found["m"][part], found["sh"][part] = [(0, 0), (32767, 0), (32767, 63)][
+                number // 16 % 3
+            ]
     order = {"q": q, "k": k.reshape(beats, -1), "v": v.reshape(beats, -1), **rows}
     scales = ("m", "sh", "mo", "so") if parameters["output"] == "row" else ("m", "sh")
     return {**order, **{name: found[name] for name in scales}}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of the unit ``attention-tiles``: which tiles a query sees, and which keys in them."""
+"""Golden model of the unit ``attention-tiles``: tiles that a query sees, keys in them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,9 +43,9 @@ def visible(
 def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, Integers]:
     """Return the tiles of each descriptor.
 
-    ``beats`` holds ``head``, ``query``, ``length``, ``causal``, ``window``, ``sink`` and, with pages,
-    ``bitmap`` (n,). Results are ``head``, ``tile``, ``first``, ``last``, ``err`` (n',) and ``keep``
-    (n', tile).
+    ``beats`` holds ``head``, ``query``, ``length``, ``causal``, ``window``, ``sink`` and, with
+    pages, ``bitmap`` (n,). Results are ``head``, ``tile``, ``first``, ``last``, ``err``
+    (n',) and ``keep`` (n', tile).
     """
     tile, longest = int(parameters["tile"]), int(parameters["max_len"])
     page, tiles = parameters["page"], max_beats(parameters)
@@ -88,8 +88,8 @@ def vectors(
     longest, tile = int(parameters["max_len"]), int(parameters["tile"])
     length = rng.integers(0, longest + 1, beats)
     corners = [0, 1, longest, longest + 1, tile, tile + 1, max(tile - 1, 1)]
-    length[: len(corners)] = corners[:beats]
     length = np.where(rng.random(beats) < 0.1, np.minimum(length, 2 * tile), length)
+    length[: len(corners)] = corners[:beats]
     near = rng.integers(-2, 3, beats)
     query = np.where(rng.random(beats) < 0.5, length - 1 + near, rng.integers(0, longest, beats))
     small = rng.integers(0, 2 * tile + 2, (2, beats))

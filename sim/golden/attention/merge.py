@@ -52,7 +52,7 @@ def merge_partials(
 
 def _rescaled(kind: str, sums: Integers, moved: int, m: int, sh: int) -> Integers:
     if kind == "fa-int-p2":
-        return rhu(sums, moved)
+        return rhu(sums, min(moved, 127))  # by then nothing is left
     return rhu(sums * int(exp2n(moved * m >> sh, 16) if moved else 1 << 16), 16)
 
 
@@ -84,7 +84,7 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, In
         first, long = part.start, part.stop - part.start > int(parameters["max_parts"])
         mo, so = (int(codes(beats[name][first], n)) for name, n in (("mo", 15), ("so", 6)))
         at = range(0) if long else range(part.start, part.stop)
-        out = {k: np.array(beats["o"][k]).reshape(width).astype(np.int64) for k in at}
+        out = {k: np.array(beats["o"][k], dtype=object).reshape(width) for k in at}
         if of_sums:
             scaled = kind == "fa-int"
             m = int(codes(beats["scale"][first], 15)) if scaled else 0
@@ -119,7 +119,9 @@ def vectors(
     begin = number = 0
     while begin < beats:
         choice = (1, most, most + 1, 2)[number % 8] if number % 8 < 4 else 0
-        begin += choice if 0 < choice <= max(8, beats // 8) else int(rng.integers(1, min(most, 8) + 1))
+        begin += (
+            choice if 0 < choice <= max(8, beats // 8) else int(rng.integers(1, min(most, 8) + 1))
+        )
         last[min(begin, beats) - 1] = True
         number += 1
     row = np.cumsum(last) - last

@@ -133,7 +133,11 @@ def vectors(
     In turn their logits are all alike, at both ends, one far above the others, ascending, or random
     in a range that is narrow or wide; absent elements have any value, often the largest.
     """
-    kind, lanes, bits = str(parameters["kind"]), int(parameters["lanes"]), int(parameters["in_bits"])
+    kind, lanes, bits = (
+        str(parameters["kind"]),
+        int(parameters["lanes"]),
+        int(parameters["in_bits"]),
+    )
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     rows = draw_rows(rng, beats, lanes, -(-int(parameters["max_len"]) // lanes))
     x = np.zeros((beats, lanes), dtype=np.int64)

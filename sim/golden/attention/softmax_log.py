@@ -40,7 +40,7 @@ def code(kind: str, d: Integers, base: int | None = None) -> Integers:
 
 
 def weights(kind: str, code_bits: int, base: int | None = None) -> Integers:
-    """Return the integer that stands for each code; that of ``log-sqrt2``'s odd ones counts sqrt 2 times."""
+    """Return the integer that stands for each code; of ``log-sqrt2`` odd ones, times sqrt 2."""
     q = np.arange(1 << code_bits)
     if kind == "log2":
         return np.left_shift(1, 15 - q)

@@ -7,7 +7,7 @@ memory is an array of bytes; addresses outside of it answer DECERR.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from hw.spec.coprocessor import (
     PERF,
     RECORD_BYTES,
     Descriptor,
+    EngineNumbers,
     Record,
     coprocessor_map,
 )
@@ -84,7 +85,13 @@ def registers_of(manifest: Mapping[str, Any]) -> RegisterMap:
     }
     values = {field: found[f"{r}.{field.upper()}"] for r, all_ in names.items() for field in all_}
     values["max_burst"] += 1
-    return coprocessor_map(**values, build=found["BUILD.HASH"])
+    numbers = [
+        EngineNumbers(
+            **{f.name: found[f"ENGINE{i}.{f.name.upper()}"] for f in fields(EngineNumbers)}
+        )
+        for i in range(found["CAP4.ENGINE_COUNT"])
+    ]
+    return coprocessor_map(**values, build=found["BUILD.HASH"], numbers=numbers)
 
 
 class GoldenAccelerator:
@@ -350,7 +357,7 @@ class GoldenAccelerator:
 
         Cycles are those of the roofline, products those of whole tiles and steps.
         """
-        found, c = roofline(d, self.contract), self.contract
+        found, c = roofline(d, self.contract), self.contract.chosen(d.engine)
         multiplies = c.unit.name not in ("lut", "lut-ternary", "pq") and d.op != OPS["copy"]
         tiles = len(c.tiles(d.n)) * c.row_tiles(d.m) * c["rows"] * c["columns"]
         steps = sum(group_steps(c.parameters, d.k, c["depth"]))

@@ -7,6 +7,7 @@ when a descriptor is refused.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Contract:
-    """The key ``contract`` of a manifest, and the engine that it names."""
+    """The key ``contract`` of a manifest, and the engine that it names, the first of several."""
 
     fields: Mapping[str, Any]
     unit: Unit
@@ -70,6 +71,17 @@ class Contract:
 
     def __getitem__(self, name: str) -> int:
         return int(self.fields[name])
+
+    @cached_property
+    def engines(self) -> tuple["Contract", ...]:
+        """What holds for each engine alone."""
+        shared = {name: value for name, value in self.fields.items() if name != "engines"}
+        parts = self.fields.get("engines") or [{"engine": self.fields["engine"]}]
+        return tuple(Contract({**shared, **part}, Unit.of(part["engine"])) for part in parts)
+
+    def chosen(self, number: int) -> "Contract":
+        """Return what holds for an engine; one that is alone counts as any."""
+        return self.engines[number] if "engines" in self.fields else self
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -123,6 +135,9 @@ class Contract:
 
     def extents(self, d: Descriptor) -> dict[str, Extent]:
         """Return where the operands of a descriptor lie, by ``a``, ``w``, ``s`` and ``c``."""
+        return self.chosen(d.engine)._extents(d)
+
+    def _extents(self, d: Descriptor) -> dict[str, Extent]:
         if d.op == OPS["fence"]:
             return {}
         c_stride = d.c_stride * 4
@@ -149,11 +164,11 @@ class Contract:
         d = Descriptor.unpack(words)
         if d.magic != DESCRIPTOR_MAGIC or d.version != DESCRIPTOR_VERSION:
             return ERROR_CODES["descriptor"]
-        if self._unsupported(d):
+        if d.engine >= len(self.engines) or self.chosen(d.engine)._unsupported(d):
             return ERROR_CODES["unsupported"]
         if d.op == OPS["fence"]:
             return ERROR_CODES["none"]
-        if self._size(d):
+        if self.chosen(d.engine)._size(d):
             return ERROR_CODES["size"]
         reach = 1 << self["addr_bits"]
         if any(extent.end > reach for extent in self.extents(d).values()):
@@ -183,7 +198,7 @@ class Contract:
             or not weights_fit
             or d.w_layout not in (0, self["layout"])
             or d.activation not in activations
-            or any((d.c_fmt, d.engine, d.round_mode, d.scale_mode))
+            or any((d.c_fmt, d.round_mode, d.scale_mode))
             or d.g not in (0, int(p["group"] or 0))
         )
 
@@ -192,7 +207,7 @@ class Contract:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True
-        found = self.extents(d)
+        found = self._extents(d)
         if any(found[name].address % _ALIGN for name in "ws" if name in found):
             return True
         return d.m > 1 and any(found[name].stride < found[name].size for name in "ac")

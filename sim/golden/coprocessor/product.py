@@ -30,6 +30,7 @@ def multiply(contract: Contract, d: Descriptor, read: Callable[[Extent], Bytes])
 
     Every column tile is a job of the engine's own golden model.
     """
+    contract = contract.chosen(d.engine)
     extents, unit = contract.extents(d), contract.unit
     panels = [_words(panel, contract["w_slot"]) for panel in read(extents["w"])]
     scales: list[list[int]] = [[] for _ in panels]

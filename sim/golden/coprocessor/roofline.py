@@ -58,6 +58,7 @@ def roofline(
 ) -> Roofline:
     """Return the bounds of a descriptor; ``latency`` is that of the memory's first beat."""
     contract = manifest if isinstance(manifest, Contract) else Contract.of(manifest)
+    contract = contract.chosen(job.engine)
     bus, extents = contract["data_width"] // 8, contract.extents(job)
     if job.op == OPS["fence"]:
         return Roofline(0, 0, 0, 0, 0, 0, 0)

@@ -79,8 +79,8 @@ def test_bytes_beside_stay():
 def test_what_the_bridge_notes():
     link = Link()
     board = BridgeTransport(link)
-    with pytest.raises(DeviceError, match="a read of the register at 0x05c failed: an access was"):
-        board.read(0x5C, 1)
+    with pytest.raises(DeviceError, match="a read of the register at 0x06c failed: an access was"):
+        board.read(0x6C, 1)
     assert board.read(0, 1)
     with pytest.raises(DeviceError, match="a write to the register at 0x004 failed"):
         board.write(4, [1])

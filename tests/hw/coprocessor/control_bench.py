@@ -5,12 +5,13 @@ from amaranth.sim import Simulator
 
 from hw.coprocessor.control import Control
 from hw.coprocessor.control_facts import ControlFacts
-from hw.spec.coprocessor import Descriptor, Record, coprocessor_map
+from hw.spec.coprocessor import Descriptor, EngineNumbers, Record, coprocessor_map
 
 CAPS = {
     "engines": 1, "max_bits": 4, "act_bits": 8, "acc_bits": 24, "rows": 4, "columns": 4,
     "depth": 4, "group": 0, "buffer_kib": 1, "acc_kib": 1, "log2_bytes": 3, "max_burst": 16,
     "outstanding": 8, "addr_bits": 40, "build": 0x12345678,
+    "numbers": [EngineNumbers(1, 2, 2, 0, 4, 24)],
 }  # fmt: skip
 
 FACTS = {

@@ -22,9 +22,9 @@ COUNTS = (
 GUARD = 0xA5  #: What memory holds where nothing was put.
 
 
-def unit_of(params: CoprocessorParams) -> Unit:
-    """Return the golden model of the engine."""
-    parameters = dict(resolved_engine(params.engine))
+def unit_of(params: CoprocessorParams, number: int = 0) -> Unit:
+    """Return the golden model of an engine."""
+    parameters = dict(resolved_engine(params.parts[number].text))
     return Unit.of({"unit": parameters.pop("unit"), "parameters": parameters})
 
 
@@ -208,7 +208,7 @@ class Memory:
 def set_job(ctx: Any, dut: Datapath, job: dict[str, int]) -> None:
     """Offer a job."""
     names = ("m", "n", "k", "bits", "a", "w", "c", "s", "a_stride", "c_stride", "w_stride")
-    for name in (*names, "activation", "high", "low", "copy"):
+    for name in (*names, "activation", "high", "low", "copy", "engine"):
         ctx.set(getattr(dut.job.payload, name), job.get(name, 0))
     ctx.set(dut.job.valid, 1)
 

@@ -22,7 +22,7 @@ def test_a_direct_job():
             {
                 "m": 2, "n": 3, "k": 5, "bits": 0, "a": 0x1001, "w": 0xF0, "c": 0x3003, "s": 0x11,
                 "a_stride": 16, "c_stride": 32, "w_stride": 48, "activation": 3, "high": 100,
-                "low": -5, "copy": 0,
+                "low": -5, "copy": 0, "engine": 0,
             }
         ]  # fmt: skip
         status = MAP["STATUS"].make(IDLE=1, DONE=1, QUEUE_EMPTY=1, COMPLETED=1)
@@ -704,9 +704,9 @@ def test_guarded_registers_and_access_rules():
         for address in (
             0x001,
             0x022,
-            0x05C,
+            0x06C,
             0x07C,
-            0x0C0,
+            0x0C4,
             0x0FC,
             0x160,
             0x174,

@@ -27,6 +27,14 @@ ENGINES = {
         "--group 32 --scale fp16 --act-scale fp16 --zero-point --sum fp32-seq --max-k 1000",
         64,
     ),
+    "several": (
+        "array --dataflow cube --rows 2 --columns 3 --lanes 4 --format int4; "
+        "mpgemm --engine bit-plane --act int6 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 3; "
+        "array --dataflow cube --rows 2 --columns 3 --lanes 2 --format int2 --act fp16 --group 6 "
+        "--scale fp16 --act-scale fp16 --max-k 200; "
+        "array --dataflow os --rows 2 --columns 3 --format e2m1 --requant rhu --bias --max-k 99",
+        32,
+    ),
     "requant": (
         "array --dataflow broadcast --rows 1 --columns 4 --format ternary --act int4 "
         "--requant tflite --requant-out int8 --bias",
@@ -63,25 +71,27 @@ class Judge(wiring.Component):
 
 def draw(source, params):
     """Draw a descriptor that is good, or has a fault or two."""
-    top = 1 << params.addr_bits
+    top, number = 1 << params.addr_bits, source.randrange(len(params.parts))
+    part = params.parts[number]
     m, n = source.randrange(1, 40), source.randrange(1, 40)
-    k = source.randrange(1, min(params.max_k, 300))
+    k = source.randrange(1, min(part.max_k, 300))
     d = Descriptor(
         op=source.choice((0, 0, 0, 0, 1, 2, 255)),
         flags=source.choice((0, 1, 8, 9)),
-        a_fmt=source.choice((0, params.a_format)),
-        w_fmt=source.choice((0, params.w_format)),
-        w_layout=source.choice((0, params.layout)),
+        engine=number,
+        a_fmt=source.choice((0, part.a_format)),
+        w_fmt=source.choice((0, part.w_format)),
+        w_layout=source.choice((0, part.layout)),
         activation=source.choice((0, 1)),
         m=m,
         n=n,
         k=k,
-        g=source.choice((0, params.group)),
+        g=source.choice((0, part.group)),
         a=source.randrange(top >> 4),
         w=source.randrange(top >> 4) & ~15,
         c=source.randrange(top >> 4),
         s=source.randrange(top >> 4) & ~15,
-        a_stride=k * params.act_slot // 8 + source.randrange(1, 9),
+        a_stride=k * part.act_slot // 8 + source.randrange(1, 9),
         c_stride=n * params.c_bytes // 4 + source.randrange(1, 4),
         w_stride=source.choice((0, 0, 500)),
         tag=source.randrange(1 << 16),
@@ -95,10 +105,11 @@ def draw(source, params):
             {"magic": 1}, {"version": 0}, {"op": source.choice((0, 3, 254))},
             {"flags": 1 << source.randrange(8)}, {"a_fmt": source.randrange(16)},
             {"w_fmt": source.randrange(16)}, {"c_fmt": source.randrange(2)},
-            {"w_layout": source.randrange(16)}, {"engine": 1}, {"round_mode": 8},
+            {"w_layout": source.randrange(16)}, {"round_mode": 8},
+            {"engine": source.choice((len(params.parts), 15))},
             {"scale_mode": 1}, {"activation": source.randrange(16)},
             {"m": source.choice((0, 1, 65535))}, {"n": source.choice((0, 1, 65535))},
-            {"k": source.choice((0, 1, params.max_k, params.max_k + 1))},
+            {"k": source.choice((0, 1, part.max_k, part.max_k + 1))},
             {"g": source.randrange(64)}, {"a": high}, {"w": high & ~15}, {"c": high},
             {"s": high & ~15}, {"w": d.w | 8}, {"s": d.s | 1}, {"a": 1 << 63}, {"s": 1 << 63},
             {"a_stride": source.choice((0, max(0, d.a_stride - 9), d.a_stride - 1))},

@@ -36,9 +36,11 @@ class Case:
         self.params, self.memory, self.sizes = memory.params, memory, sizes
         self.bits, self.rng = bits, np.random.default_rng(seed)
         (m, n, k), params = sizes, memory.params
-        unit = unit_of(params)
+        number = job.get("engine", 0)
+        self.part = part = params.parts[number]
+        unit = unit_of(params, number)
         a, w, given = self._operands(unit)
-        rows = rows_of(a, params.act_slot)
+        rows = rows_of(a, part.act_slot)
         stride = len(rows[0]) + gap
         a_at = memory.place(m * stride, 16, skew)
         self.reads: set[int] = set()
@@ -46,14 +48,14 @@ class Case:
             self._put(a_at + r * stride, row)
         panels, scales = [], []
         for left in range(0, n, params.columns):
-            part = slice(left, min(n, left + params.columns))
-            panels.append(panel_of(unit.weights(w[:, part], 1, bits), params.w_slot))
-            if params.has_scale:
-                mine = [None if one is None else one[:, part] for one in given[:2]]
-                more = [{name: row[part] for name, row in one.items()} for one in given[3:]]
-                height = m if params.act_scale else 1
-                words = unit.scales((*mine, given[2], *more), height, part.stop - part.start)
-                scales.append(panel_of(words, params.s_slot))
+            own = slice(left, min(n, left + params.columns))
+            panels.append(panel_of(unit.weights(w[:, own], 1, bits), part.w_slot))
+            if part.has_scale:
+                mine = [None if one is None else one[:, own] for one in given[:2]]
+                more = [{name: row[own] for name, row in one.items()} for one in given[3:]]
+                height = m if part.act_scale else 1
+                words = unit.scales((*mine, given[2], *more), height, own.stop - own.start)
+                scales.append(panel_of(words, part.s_slot))
         w_at = memory.place(len(panels) * (w_stride or len(panels[0])), 16)
         for at, panel in enumerate(panels):
             self._put(w_at + at * (w_stride or len(panel)), panel)
@@ -68,7 +70,7 @@ class Case:
         self.c, self.nan = unit.product(a, w, bits, given)
 
     def _operands(self, unit: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-        (m, n, k), rng, p = self.sizes, self.rng, self.params
+        (m, n, k), rng, p = self.sizes, self.rng, self.part
         a = rng.integers(0, 1 << p.shape.lane_bits, (m, k))
         name, params = unit.name, p.engine_params
         if name in ("lut", "bit-plane"):
@@ -206,6 +208,33 @@ ENGINES: dict[str, tuple[str, dict[str, int], list[tuple[int, ...]]]] = {
 def memory_of(engine: str, options: dict[str, int], **bus: Any) -> Memory:
     given = {"engine": engine, "act_kib": 1, "wgt_kib": 1, **options}
     return Memory(CoprocessorParams(**given), **bus)
+
+
+#: Steps of 1 to 8 products of 2 to 8 bits, planes, groups of three steps, scales of rows.
+SEVERAL = "; ".join(
+    (
+        CUBE,
+        "mpgemm --engine bit-plane --act int2 --bits 3 --planes 1 --lanes 8 --rows 2 --columns 2",
+        "array --dataflow broadcast --rows 2 --columns 2 --format int2 --act int8 --acc-bits 33",
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 6 "
+        "--scale e8m0",
+        "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 4 "
+        "--scale e8m0 --act-scale e8m0",
+        "array --dataflow os --rows 2 --columns 2 --format int2 --act int2 --requant rhu "
+        "--mult-bits 9 --requant-out uint8",
+    )
+)
+
+
+def test_products_of_several_engines_are_exact() -> None:
+    """One after the other, in an order in which each follows others."""
+    memory = memory_of(SEVERAL, {}, pause=0.1)
+    order = (0, 3, 1, 4, 2, 5, 4, 0, 5, 3, 2, 1)
+    cases = [
+        Case(memory, (1 + at % 5, 1 + at % 4, 3 + 5 * at % 23), engine=number, gap=at % 3, seed=at)
+        for at, number in enumerate(order)
+    ]
+    run(cases)
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -41,18 +41,20 @@ def feed(
     rng = np.random.default_rng(slots)
     tiles = -(-m // 2)
     wanted, address = [], 0
-    image = bytearray(rng.bytes((stride or slots * dut.slot * tiles) * panels + slots * dut.slot))
+    image = bytearray(
+        rng.bytes((stride or slots * dut.slots[0] * tiles) * panels + slots * dut.slots[0])
+    )
     for _ in range(panels):
         for tile in range(tiles):
             for slot in range(slots):
-                begin = address + slot * dut.slot
-                word = int.from_bytes(image[begin : begin + dut.slot], "little")
+                begin = address + slot * dut.slots[0]
+                word = int.from_bytes(image[begin : begin + dut.slots[0]], "little")
                 last = tile == tiles - 1 and slot == slots - 1
-                wanted.append((word & (1 << dut.bits) - 1, last))
+                wanted.append((word & (1 << dut.bits["beats"]) - 1, last))
             if kind == "scale":
-                address += slots * dut.slot
+                address += slots * dut.slots[0]
         if kind == "wgt":
-            address += stride or slots * dut.slot
+            address += stride or slots * dut.slots[0]
     found = Feed(dut, dut.beats, bytes(image), pause=pause, latency=latency).run(
         len(wanted), 20, m=m, n=panels * params.columns - 1, last_slot=slots - 1, stride=stride
     )
@@ -69,7 +71,7 @@ def test_slots_come_in_order(shape: str, size: tuple[int, int, int]) -> None:
 
 def test_scales_of_rows_are_read_once_each() -> None:
     found = feed("slots of a byte", 5, 3, 7, kind="scale", pause=0.3)
-    size = found.dut.slot * 7
+    size = found.dut.slots[0] * 7
     assert found.commands == [(size * i, size) for i in range(9)]
 
 

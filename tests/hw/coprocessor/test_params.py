@@ -54,6 +54,12 @@ def test_a_text_that_names_no_engine_is_refused(text: Any, told: str) -> None:
         ({"data_width": 48}, "data_width must be 32, 64, 128 or 256, not 48"),
         ({"data_width": 512}, "not 512"),
         ({"addr_bits": 12}, "addr_bits must be an integer from 16 to 64, not 12"),
+        ({"engine": f"{ARRAY};"}, "engine must have an engine before and after each ;, not 'array"),
+        (
+            {"engine": f"{ARRAY}; array --dataflow os --rows 4 --columns 2"},
+            "tiles of the same size, 4 x 4 as the first, not 4 x 2 of 'array --dataflow os",
+        ),
+        ({"engine": "; ".join([ARRAY] * 17)}, "engine must name at most 16 engines, not 17"),
         ({"act_kib": 0}, "act_kib must be an integer from 1 to 4096, not 0"),
         ({"outstanding": True}, "outstanding must be an integer from 1 to 64, not True"),
         ({"max_burst": 24}, "max_burst must be a power of two, not 24"),

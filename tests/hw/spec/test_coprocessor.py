@@ -10,6 +10,7 @@ from hw.spec.coprocessor import (
     FORMAT_NUMBERS,
     PERF,
     Descriptor,
+    EngineNumbers,
     Record,
     coprocessor_map,
     format_number,
@@ -18,6 +19,7 @@ from hw.spec.formats import parse
 
 CAPS = {
     "engines": 1,
+    "numbers": [EngineNumbers(1, 2, 2, 0, 4, 24), EngineNumbers(12, 12, 2, 2, 1, 118)],
     "max_bits": 4,
     "act_bits": 8,
     "acc_bits": 24,
@@ -44,10 +46,11 @@ def test_addresses_are_a_promise():
         "ERR_DESC": 0x03C, "QBASE_LO": 0x040, "QBASE_HI": 0x044, "QSIZE": 0x048, "QHEAD": 0x04C,
         "QTAIL": 0x050, "TIMEOUT": 0x054, "AXI_ATTR": 0x058, "DIRECT0": 0x080, "DIRECT15": 0x0BC,
         "PERF0_LO": 0x100, "PERF0_HI": 0x104, "PERF11_LO": 0x158, "PERF11_HI": 0x15C,
-        "PERF_FREEZE": 0x178, "PERF_CLEAR": 0x17C,
+        "PERF_FREEZE": 0x178, "PERF_CLEAR": 0x17C, "CAP4": 0x05C, "ENGINE0": 0x0C0,
+        "ENGINE1": 0x0C4,
     }  # fmt: skip
     assert {name: names[name].offset for name in places} == places
-    assert len(names.registers) == 27 + 16 + 24
+    assert len(names.registers) == 28 + 16 + 2 + 24
     guarded = {r.name for r in names.registers if r.guarded}
     wanted = {"QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR"}
     assert guarded == wanted | {f"DIRECT{i}" for i in range(16)}
@@ -58,12 +61,15 @@ def test_constants():
     words = {r.name: r.reset for r in names.registers if r.constant}
     assert words == {
         "ID": 0x4547504D,
-        "VERSION": 0x0100_0000,
+        "VERSION": 0x0101_0000,
         "CAP0": 0x1808_0401,
         "CAP1": 0x0004_1002,
         "CAP2": 0x0005_012C,
         "CAP3": 0x2808_FF04,
         "BUILD": 0x12345678,
+        "CAP4": 2,
+        "ENGINE0": 0x1804_0221,
+        "ENGINE1": 0x7601_22CC,
     }
     resets = {r.name: r.reset for r in names.registers if r.reset and not r.constant}
     assert resets == {"STATUS": 0x11, "AXI_ATTR": 0x23}

@@ -448,7 +448,7 @@ def test_identification() -> None:
 
 def test_access_rules() -> None:
     board = Board(instant=False)
-    for address in (0x05C, 0x1000, 0x01D, 0x0C0, 0x160):
+    for address in (0x06C, 0x1000, 0x01D, 0x0C4, 0x160):
         assert board.read32(address) == (0, True)
         assert board.write32(address, 1)
     for name in ("ID", "BUILD", "STATUS", "QTAIL", "ERR_CODE", "PERF0_LO"):
