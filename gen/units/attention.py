@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
 from hw.attention.attention import build
-from hw.attention.attention_params import KINDS, OUTPUTS, AttentionParams
+from hw.attention.attention_params import KINDS, RESULTS, AttentionParams
 
 UNIT = Unit(
     name="attention",
@@ -17,9 +17,9 @@ UNIT = Unit(
         "qk_bits": "width of queries and keys, signed; values have 8 bits",
         "exp_bits": "width of exponentials: 8 up to 256 keys, 12 to 4096, 16 beyond",
         "max_len": "keys of the longest row; sizes the sums",
-        "output": "row: normalised, with the logarithm of the sum; partial: the sums, for merge",
+        "result": "row: normalised, with the logarithm of the sum; partial: the sums, for merge",
     },
-    choices={"kind": KINDS, "output": OUTPUTS},
+    choices={"kind": KINDS, "result": RESULTS},
     epilog="""\
 A row is one query: beats of --tile keys and values up to the one with last. Keys whose bit of keep
 is 0 do not count; the unit attention-tiles makes keep from masks. Scores X = q . k are scaled by
@@ -31,7 +31,7 @@ With fa-int-p2 each beat has its own m and sh (a scale for each block of keys).
   python -m gen attention --kind fa-int-p2 --qk-bits 4       # no multipliers in the rescale
 """,
     cases=(
-        {"head_dim": 1, "tile": 1, "qk_bits": 2, "exp_bits": 4, "max_len": 2, "output": "partial"},
-        {"kind": "fa-int-p2", "head_dim": 1, "tile": 2, "qk_bits": 2, "exp_bits": 4, "max_len": 2},
+        {"head_dim": 1, "tile": 1, "qk_bits": 2, "exp_bits": 4, "max_len": 4, "result": "partial"},
+        {"kind": "fa-int-p2", "head_dim": 1, "tile": 2, "qk_bits": 2, "exp_bits": 4, "max_len": 4},
     ),
 )

@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.bitheap import BitHeap
 from hw.arith.wires import wire
 from hw.attention.attention_params import AttentionParams
-from hw.attention.attention_scores import Pipe, scores, weights
+from hw.attention.attention_scores import scores, weights
 from hw.attention.finish import Finish
 from hw.attention.finish_params import FinishParams
+from hw.attention.pipe import Beat, Pipe
 from hw.attention.rescale import Rescale, Shift, shift_by
 from hw.pe.cells import Dot
 from hw.pe.params import PEParams
@@ -53,7 +54,7 @@ class Attention(wiring.Component):
         self.params = params
         self.finish = None
         self.row_cycles, self.latency = 1, 9 if params.shifts else 8
-        if params.output == "row":
+        if params.result == "row":
             finish = FinishParams(
                 channels=params.channels,
                 l_bits=params.l_bits,
@@ -66,7 +67,7 @@ class Attention(wiring.Component):
             self.row_cycles = self.finish.row_cycles
             self.latency += self.finish.latency
         super().__init__(
-            {"i": In(stream.Signature(params.beat)), "o": Out(stream.Signature(params.result))}
+            {"i": In(stream.Signature(params.beat)), "o": Out(stream.Signature(params.answer))}
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -100,7 +101,7 @@ class Attention(wiring.Component):
         m.d.comb += [out.payload.err.eq(ends["long"]), out.valid.eq(done), taken.eq(out.ready)]
         return m
 
-    def _sums(self, m: Module, pipe: Pipe, beat: dict[str, Value]) -> tuple[Value, Value]:
+    def _sums(self, m: Module, pipe: Pipe, beat: Beat) -> tuple[Value, Value]:
         """Return the sum of weights and the sums of weighted values, a stage apart in time."""
         params = self.params
         lanes = PEParams(
@@ -120,11 +121,11 @@ class Attention(wiring.Component):
             ]
             m.d.comb += [dot.a.eq(e), dot.w.eq(Cat(*column))]
             sums.append(dot.p)
-        sums = [pipe.of(value) for value in sums]
-        for name in ("first", "factor", "last", "long", "any", "top", "m", "sh", "mo", "so"):
-            if name in beat:
-                beat[name] = pipe.of(beat[name])
-        pipe.step()
+        names = ("first", "factor", "last", "long", "any", "top", "m", "sh", "mo", "so")
+        later = {name: beat[name] for name in names if name in beat} | {"sums": sums}
+        beat.clear()
+        beat.update(pipe.step(later))
+        sums = beat.pop("sums")
         found = []
         for bits, words in ((params.l_bits + 1, sums[:1]), (params.o_bits, sums[1:])):
             factor = beat["factor"]
@@ -162,6 +163,6 @@ def build(params: AttentionParams) -> wiring.Component:
         "i_k": whole | {"lanes": params.head_dim * params.tile},
         "i_v": {"format": "int8", "lanes": params.channels * params.tile},
     }
-    if params.output == "row":
+    if params.result == "row":
         component.number_formats["o_o"] = {"format": "int8", "lanes": params.channels}
     return component

@@ -9,10 +9,10 @@ from amaranth.lib import data
 
 from hw.quant.params import among, within
 
-__all__ = ["KINDS", "OUTPUTS", "AttentionParams"]
+__all__ = ["KINDS", "RESULTS", "AttentionParams"]
 
 KINDS = ("fa-int", "fa-int-p2")
-OUTPUTS = ("row", "partial")
+RESULTS = ("row", "partial")
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class AttentionParams:
     qk_bits: int = 8  #: Width of queries and keys, signed.
     exp_bits: int = 12  #: Width of exponentials.
     max_len: int = 4096  #: Keys of the longest row.
-    output: str = "row"  #: One of :data:`OUTPUTS`.
+    result: str = "row"  #: One of :data:`RESULTS`.
 
     def __post_init__(self) -> None:
         among("kind", self.kind, KINDS)
-        among("output", self.output, OUTPUTS)
+        among("result", self.result, RESULTS)
         for name, least, most in (
             ("head_dim", 1, 256),
             ("value_dim", 1, 256),
@@ -96,7 +96,7 @@ class AttentionParams:
     def beat(self) -> data.StructLayout:
         """A tile of keys and values."""
         scales = {"m": unsigned(15), "sh": unsigned(6)}
-        if self.output == "row":
+        if self.result == "row":
             scales |= {"mo": unsigned(15), "so": unsigned(6)}
         return data.StructLayout(
             {
@@ -110,9 +110,9 @@ class AttentionParams:
         )
 
     @property
-    def result(self) -> data.StructLayout:
+    def answer(self) -> data.StructLayout:
         """What comes out for each row."""
-        if self.output == "row":
+        if self.result == "row":
             return data.StructLayout(
                 {"o": unsigned(self.channels * 8), "lse": signed(18), "err": 1}
             )

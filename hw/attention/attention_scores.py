@@ -3,86 +3,28 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 
 from hw.arith.wires import wire
 from hw.attention.attention_params import AttentionParams
+from hw.attention.pipe import Beat, Pipe, entered, running
 from hw.attention.rescale import UNITY_BITS, shift_by
 from hw.attention.weights import Scale, ScaledPower, exponent, power
 from hw.pe.cells import Dot
 from hw.pe.params import PEParams
 
-__all__ = ["Pipe", "scores", "weights"]
-
-Beat = dict[str, Any]
-
-
-class Pipe:
-    """A pipeline that moves as a whole.
-
-    Parameters
-    ----------
-    m : Module
-    moving : Value
-        Whether every stage takes what the one before it holds.
-    """
-
-    def __init__(self, m: Module, moving: Value):
-        self._m, self.moving = m, moving
-        self.valid: Value = Const(0, 1)  #: Whether the newest stage holds a beat.
-
-    def of(self, value: Value, stages: int = 1) -> Value:
-        """Return ``value`` as it was some stages ago."""
-        for _ in range(stages):
-            register = Signal(value.shape(), reset_less=True, name="stage")
-            with self._m.If(self.moving):
-                self._m.d.sync += register.eq(value)
-            value = register
-        return value
-
-    def step(self, stages: int = 1) -> None:
-        """Go on to a later stage."""
-        for _ in range(stages):
-            register = Signal(name="stage_valid")
-            with self._m.If(self.moving):
-                self._m.d.sync += register.eq(self.valid)
-            self.valid = register
-
-    def all(self, beat: Beat, stages: int = 1) -> Beat:
-        """Return a beat some stages later."""
-        self.step(stages)
-        return {
-            name: [self.of(v, stages) for v in value]
-            if isinstance(value, list)
-            else self.of(value, stages)
-            for name, value in beat.items()
-        }
-
-
-def _held(m: Module, name: str, value: Value, load: Value) -> Value:
-    """Return ``value`` while ``load`` is 1, and what it was then afterwards."""
-    register = Signal(value.shape(), reset_less=True, name=f"held_{name}")
-    with m.If(load):
-        m.d.sync += register.eq(value)
-    return wire(m, Mux(load, value, register), name)
+__all__ = ["scores", "weights"]
 
 
 def scores(m: Module, pipe: Pipe, params: AttentionParams, i: Any) -> Beat:
     """Return a beat with the scores ``x`` of its keys, one stage after the beat."""
-    given, taken = i.payload, i.valid & pipe.moving
-    first, count = Signal(init=1), Signal(range(params.max_beats + 1))
-    long = wire(m, ~first & (count == params.max_beats), "long")
-    with m.If(taken):
-        m.d.sync += first.eq(given.last)
-        with m.If(~long):
-            m.d.sync += count.eq(Mux(first, 0, count) + 1)
-    load = wire(m, taken & first, "load")
-    lasting = ["mo", "so"] if params.output == "row" else []
+    given = i.payload
+    lasting = ["q", *(["mo", "so"] if params.result == "row" else [])]
     lasting += [] if params.shifts else ["m", "sh"]
-    beat: Beat = {name: _held(m, name, given[name], load) for name in lasting}
+    beat = entered(m, pipe, i, lasting, params.max_beats)
     if params.shifts:
         beat |= {"m": given.m, "sh": given.sh}
-    q = _held(m, "q", given.q, load)
+    q = beat.pop("q")
     bits = params.head_dim * params.qk_bits
     lanes = PEParams(
         format=f"int{params.qk_bits}", act=f"int{params.qk_bits}", arch="shift-add",
@@ -93,9 +35,7 @@ def scores(m: Module, pipe: Pipe, params: AttentionParams, i: Any) -> Beat:
         m.submodules[f"score{key}"] = dot = Dot(lanes)
         m.d.comb += [dot.w.eq(q), dot.a.eq(given.k.word_select(key, bits))]
         beat["x"].append(dot.p)
-    beat |= {"v": given.v, "keep": given.keep, "last": given.last, "first": first, "long": long}
-    pipe.valid = i.valid
-    return pipe.all(beat)
+    return pipe.step(beat | {"v": given.v, "keep": given.keep})
 
 
 def _largest(m: Module, values: list[Value], keep: Value) -> Value:
@@ -110,18 +50,12 @@ def _largest(m: Module, values: list[Value], keep: Value) -> Value:
     return level[0]
 
 
-def _running(m: Module, pipe: Pipe, beat: Beat, peak: Value) -> tuple[Value, Value, Value]:
-    """Return the maximum of the row so far, by how much it rose, and whether there is one."""
-    seen, best = Signal(), Signal(peak.shape(), reset_less=True)
-    some = wire(m, beat["keep"].any(), "some")
-    before = wire(m, seen & ~beat["first"], "before")
-    higher = wire(m, peak > best, "higher")
-    now = wire(m, Mux(some & (~before | higher), peak, best), "now")
-    rise = wire(m, Mux(some & before & higher, peak - best, 0), "rise")
-    known = wire(m, before | some, "known")
-    with m.If(pipe.moving & pipe.valid):
-        m.d.sync += [seen.eq(known), best.eq(now)]
-    return now, rise.as_unsigned(), known
+def _raised(m: Module, pipe: Pipe, beat: Beat, values: list[Value]) -> Beat:
+    """Return the beat a stage later with the maximum so far, and by how much it rose."""
+    peak, some = _largest(m, values, beat["keep"]), wire(m, beat["keep"].any(), "some")
+    now, best, known, before = running(m, pipe, beat, peak, some)
+    rise = wire(m, Mux(some & before & (peak > best), peak - best, 0), "rise")
+    return pipe.step(beat | {"top": now, "rise": rise.as_unsigned(), "any": known})
 
 
 def weights(m: Module, pipe: Pipe, params: AttentionParams, beat: Beat) -> Beat:
@@ -136,13 +70,12 @@ def _masked(m: Module, pipe: Pipe, beat: Beat, powers: list[Value]) -> Beat:
     """Return the beat a stage later with its weights, 0 where a key does not count."""
     keep = beat.pop("keep")
     masked = [e & keep[k].replicate(len(e)) for k, e in enumerate(powers)]
-    return pipe.all(beat | {"e": masked})
+    return pipe.step(beat | {"e": masked})
 
 
 def _differences(m: Module, pipe: Pipe, params: AttentionParams, beat: Beat) -> Beat:
     """Of ``fa-int``: differences of scores are scaled."""
-    now, rise, known = _running(m, pipe, beat, _largest(m, beat["x"], beat["keep"]))
-    beat = pipe.all(beat | {"top": now, "rise": rise, "any": known})
+    beat = _raised(m, pipe, beat, beat["x"])
     en = pipe.moving.replicate(3)
     bits = params.x_bits + 2
     distances = [(f"power{k}", beat["top"] - x, params.exp_bits, True)
@@ -154,7 +87,7 @@ def _differences(m: Module, pipe: Pipe, params: AttentionParams, beat: Beat) -> 
         m.submodules[name] = cell = ScaledPower(bits, out_bits, clamp)
         m.d.comb += [cell.x.eq(x), cell.m.eq(beat["m"]), cell.sh.eq(later), cell.en.eq(en)]
         powers.append(cell.e)
-    beat = pipe.all(beat, 3)
+    beat = pipe.step(beat, 3)
     return _masked(m, pipe, beat | {"factor": powers.pop()}, powers)
 
 
@@ -168,15 +101,14 @@ def _octaves(m: Module, pipe: Pipe, params: AttentionParams, beat: Beat) -> Beat
             cell.x.eq(x), cell.m.eq(factor), cell.sh.eq(later), cell.en.eq(pipe.moving),
         ]  # fmt: skip
         octaves.append(cell.y)
-    beat = pipe.all(beat)
-    beat = pipe.all(beat | {"u": octaves})
+    beat = pipe.step(beat)
+    beat = pipe.step(beat | {"u": octaves})
     rounded = [wire(m, u + 4095 >> 12, "ceiling") for u in beat["u"]]
-    now, rise, known = _running(m, pipe, beat, _largest(m, rounded, beat["keep"]))
-    beat = pipe.all(beat | {"top": now, "rise": rise, "any": known})
+    beat = _raised(m, pipe, beat, rounded)
     rise = shift_by(m, beat.pop("rise"), params.o_bits)
     top = Cat(Const(0, 12), beat["top"]).as_signed()
     distances = [exponent(m, (top - u).as_unsigned()) for u in beat.pop("u")]
     en = pipe.moving.replicate(2)
     powers = [power(m, f"power{k}", d, params.exp_bits, True, en) for k, d in enumerate(distances)]
-    beat = pipe.all(beat | {"factor": rise}, 2)
+    beat = pipe.step(beat | {"factor": rise}, 2)
     return _masked(m, pipe, beat, powers)

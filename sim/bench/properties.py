@@ -16,8 +16,8 @@ The properties, by the labels that proofs report:
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
 Where results have a field ``last``, all those up to it count as one. A unit whose rows take
-``row_cycles`` of its contract at least is given as many. The reset may come at any time. Inputs
-keep the rules of transfer and are otherwise free; an input beside the streams, a setting, has the
+``row_cycles`` of its contract at least is given as many; rows are not longer than its
+``max_beats``. The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input beside the streams, a setting, has the
 ``constant`` that the manifest gives its port.
 """
 
@@ -155,6 +155,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     o_width = sum(p["width"] for p in outputs)
     owed_bits = (4 * latency + 8).bit_length()
     wait_bits = (pause + 4).bit_length() + 1
+    longest = int(manifest["contract"].get("max_beats", 0)) if last != "1'b1" else 0
     lines += [
         f"  {manifest['module']} dut({connections});",
         f"  wire take = {i['valid']} && {i['ready']} && !rst;",
@@ -176,6 +177,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "  always @* if (past && i_waits) begin",
         f"    assume ({i['valid']}); assume ({i_payload} == i_was);",
         "  end",
+        *(_within(longest, last) if longest else []),
         "  always @* if (!rst) begin",
         "    if (past && o_waits) begin",
         f"      {o['name']}_valid_kept: assert ({o['valid']});",
@@ -190,6 +192,16 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "endmodule",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _within(longest: int, last: str) -> list[str]:
+    """Assume rows of at most ``longest`` beats."""
+    bits = longest.bit_length()
+    return [
+        f"  reg [{bits - 1}:0] beats = 0;",
+        "  always @(posedge clk) if (rst || closes) beats <= 0; else beats <= beats + take;",
+        f"  always @* assume (beats < {longest - 1} || {last});",
+    ]
 
 
 def _now(latency: int) -> str:

@@ -161,7 +161,7 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, In
         how: dict[str, Any] = {"keep": there, "tile": tile, "exp_bits": eb, "kind": kind}
         part = attend(x, v[rows].reshape(-1, width), *scales, **how)
         row: dict[str, Any] = {"err": [long]}
-        if parameters["output"] == "partial":
+        if parameters["result"] == "partial":
             row |= {"m": part.m, "l": part.l, "o": part.o}
         else:
             octaves = score_octaves(kind, part.m, fields["m"][first], fields["sh"][first])
@@ -222,5 +222,5 @@ def vectors(
                 number // 16 % 3
             ]
     order = {"q": q, "k": k.reshape(beats, -1), "v": v.reshape(beats, -1), **rows}
-    scales = ("m", "sh", "mo", "so") if parameters["output"] == "row" else ("m", "sh")
+    scales = ("m", "sh", "mo", "so") if parameters["result"] == "row" else ("m", "sh")
     return {**order, **{name: found[name] for name in scales}}

@@ -241,7 +241,7 @@ def parameters(**chosen):
         "qk_bits": 8,
         "exp_bits": 12,
     }
-    return base | {"max_len": 40, "output": "row"} | chosen
+    return base | {"max_len": 40, "result": "row"} | chosen
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -249,7 +249,7 @@ def parameters(**chosen):
 def test_run_is_attend_row_by_row(kind, bits):
     p = parameters(kind=kind, qk_bits=bits)
     v = attention.vectors(p, np.random.default_rng(2), 200)
-    rows, partial = attention.run(p, v), attention.run({**p, "output": "partial"}, v)
+    rows, partial = attention.run(p, v), attention.run({**p, "result": "partial"}, v)
     found = list(row_slices(v["last"]))
     assert len(rows["o"]) == len(partial["l"]) == len(found) and rows["err"].sum() >= 2
     assert (rows["err"] == [s.stop - s.start > 10 for s in found]).all()
