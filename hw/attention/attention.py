@@ -13,7 +13,7 @@ from hw.attention.attention_params import AttentionParams
 from hw.attention.attention_scores import scores, weights
 from hw.attention.finish import Finish
 from hw.attention.finish_params import FinishParams
-from hw.attention.pipe import Beat, Pipe
+from hw.attention.pipe import Beat, Pipe, places
 from hw.attention.rescale import Rescale, Shift, shift_by
 from hw.pe.cells import Dot
 from hw.pe.params import PEParams
@@ -54,6 +54,7 @@ class Attention(wiring.Component):
         self.params = params
         self.finish = None
         self.row_cycles, self.latency = 1, 9 if params.shifts else 8
+        self.places = places(self.latency)
         if params.result == "row":
             finish = FinishParams(
                 channels=params.channels,
@@ -65,6 +66,7 @@ class Attention(wiring.Component):
             )
             self.finish = Finish(finish)
             self.row_cycles = self.finish.row_cycles
+            self.places += self.finish.places(self.latency)
             self.latency += self.finish.latency
         super().__init__(
             {"i": In(stream.Signature(params.beat)), "o": Out(stream.Signature(params.answer))}
@@ -72,21 +74,18 @@ class Attention(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
-        done, taken = Signal(), Signal()
-        pipe = Pipe(m, wire(m, ~done | taken, "moving"))
-        m.d.comb += self.i.ready.eq(pipe.moving)
+        moving = Signal()
+        pipe = Pipe(m, moving)
+        m.d.comb += self.i.ready.eq(moving)
         beat = scores(m, pipe, params, self.i)
         beat = weights(m, pipe, params, beat)
         total, channels = self._sums(m, pipe, beat)
-        with m.If(pipe.moving):
-            m.d.sync += done.eq(pipe.valid & beat["last"])
-        ends = {k: pipe.of(beat[k]) for k in ("long", "any", "m", "sh", "mo", "so") if k in beat}
-        top = pipe.of(beat["top"])
+        ends = pipe.step(beat)
         if self.finish is None:
             out = self.o
             bad = wire(m, ends["long"] | ~ends["any"], "bad")
             m.d.comb += [
-                out.payload.m.eq(Mux(bad, 0, top)),
+                out.payload.m.eq(Mux(bad, 0, ends["top"])),
                 out.payload.l.eq(Mux(bad, 0, total)),
                 out.payload.o.eq(Mux(bad, 0, channels)),
             ]
@@ -94,11 +93,14 @@ class Attention(wiring.Component):
             m.submodules.finish = self.finish
             out = self.finish.i
             wiring.connect(m, self.finish.o, wiring.flipped(self.o))
-            m.d.comb += [out.payload.top.eq(top), out.payload.l.eq(total)]
+            m.d.comb += [out.payload.top.eq(ends["top"]), out.payload.l.eq(total)]
             m.d.comb += out.payload.o.eq(channels)
             given = ("mo", "so") if params.shifts else ("m", "sh", "mo", "so")
             m.d.comb += [out.payload[name].eq(ends[name]) for name in given]
-        m.d.comb += [out.payload.err.eq(ends["long"]), out.valid.eq(done), taken.eq(out.ready)]
+        m.d.comb += [
+            out.payload.err.eq(ends["long"]), out.valid.eq(pipe.ends),
+            moving.eq(~pipe.ends | out.ready),
+        ]  # fmt: skip
         return m
 
     def _sums(self, m: Module, pipe: Pipe, beat: Beat) -> tuple[Value, Value]:
@@ -121,7 +123,7 @@ class Attention(wiring.Component):
             ]
             m.d.comb += [dot.a.eq(e), dot.w.eq(Cat(*column))]
             sums.append(dot.p)
-        names = ("first", "factor", "last", "long", "any", "top", "m", "sh", "mo", "so")
+        names = ("first", "factor", "long", "any", "top", "m", "sh", "mo", "so")
         later = {name: beat[name] for name in names if name in beat} | {"sums": sums}
         beat.clear()
         beat.update(pipe.step(later))
@@ -152,6 +154,7 @@ def build(params: AttentionParams) -> wiring.Component:
         "overhead": component.latency,
         "row_cycles": component.row_cycles,
         "max_beats": params.max_beats,
+        "places": component.places,
         "x_bits": params.x_bits,
         "m_bits": params.m_bits,
         "l_bits": params.l_bits,

@@ -121,11 +121,28 @@ class Finish(wiring.Component):
             {"i": In(stream.Signature(params.total)), "o": Out(stream.Signature(params.result))}
         )
 
+    def places(self, after: int) -> list[list[Any]]:
+        """Return where a row can be in the submodule ``finish``, ``after`` cycles on its way.
+
+        For proofs, see :mod:`sim.bench.properties`.
+        """
+        steps = self.params.steps
+        counter = ["finish.step", (steps - 1).bit_length()] if steps > 1 else [None, 0]
+        there = after + WAIT
+        return [
+            ["finish.full", after + 1, "finish.age", (WAIT - 1).bit_length()],
+            ["finish.busy", there + 1, *counter],
+            ["finish.ends", there + steps + 1, None, 0],
+            ["o_valid", there + steps + 2, None, 0],
+        ]
+
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
         held = Signal(params.total, reset_less=True)
-        full, age = Signal(), Signal(range(WAIT))
-        leaves, free = Signal(), Signal()
+        full = Signal()
+        age = Signal(range(WAIT))
+        leaves = Signal()
+        free = Signal()
         ripe = age == WAIT - 1
         m.d.comb += self.i.ready.eq(~full | leaves)
         with m.If(self.i.ready):
@@ -149,7 +166,8 @@ class Finish(wiring.Component):
         recip = RecipParams(max(params.l_bits, 2), _STAGES)
         m.submodules.recip = cell = Recip(recip)
         m.d.comb += [cell.l.eq(held.l), cell.en.eq(~Const(0, _STAGES))]
-        y, shift = Signal(_RECIP_BITS, reset_less=True), Signal(7, reset_less=True)
+        y = Signal(_RECIP_BITS, reset_less=True)
+        shift = Signal(7, reset_less=True)
         heap = BitHeap(m, _FACTOR_BITS)
         add_product(m, heap, y, held.mo)
         m.d.sync += [
@@ -189,7 +207,8 @@ class Finish(wiring.Component):
         params, bits = self.params, self.params.o_bits
         lanes, steps = params.lanes, params.steps
         queue = Signal(lanes * steps * bits, reset_less=True)
-        busy, step = Signal(), Signal(range(steps))
+        busy = Signal()
+        step = Signal(range(steps))
         names = ("factor", "shift", "lse")
         own = [
             Signal(len(v), reset_less=True, name=f"row_{n}")
@@ -204,7 +223,7 @@ class Finish(wiring.Component):
         with m.Elif(moving & busy):
             m.d.sync += [queue.eq(queue >> lanes * bits), busy.eq(~final), step.eq(step + 1)]
 
-        products, ends, ended = [], Signal(), Signal()
+        products, ends = [], Signal(name="ends")
         factor, shift, lse = own
         amount = Signal(7, reset_less=True, name="amount")
         tail = Signal(19, reset_less=True)
@@ -220,11 +239,10 @@ class Finish(wiring.Component):
             with m.If(moving):
                 m.d.sync += product.eq(cell.y)
             products.append(octet.y)
-        m.d.comb += ends.eq(given & ended)
         octets = Signal(8 * lanes * steps, reset_less=True)
         with m.If(moving):
             m.d.sync += [
-                given.eq(busy), ended.eq(final), amount.eq(shift), tail.eq(Cat(lse, err)),
+                given.eq(busy), ends.eq(busy & final), amount.eq(shift), tail.eq(Cat(lse, err)),
                 self.o.valid.eq(ends),
             ]  # fmt: skip
             with m.If(given):

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.wires import wire
 from hw.attention.finish import LEAST, Finish
 from hw.attention.merge_params import MergeParams
-from hw.attention.pipe import Beat, Pipe, entered, running
+from hw.attention.pipe import Beat, Pipe, entered, places, running
 from hw.attention.rescale import UNITY_BITS, Rescale, Shift, shift_by
 from hw.attention.weights import ScaledPower, exponent, power
 
@@ -51,6 +51,7 @@ class Merge(wiring.Component):
         self.row_cycles = self.finish.row_cycles
         stages = 2 if params.shifts else 5 if params.normalised else 6
         self.latency = self.finish.latency + stages
+        self.places = places(stages) + self.finish.places(stages)
         super().__init__(
             {
                 "i": In(stream.Signature(params.beat)),
@@ -62,22 +63,22 @@ class Merge(wiring.Component):
         m, params = Module(), self.params
         m.submodules.finish = finish = self.finish
         wiring.connect(m, finish.o, wiring.flipped(self.o))
-        done = Signal()
-        pipe = Pipe(m, wire(m, ~done | finish.i.ready, "moving"))
+        moving = Signal()
+        pipe = Pipe(m, moving)
         beat = self._part(m, pipe)
         scale = () if params.shifts or params.normalised else ("scale", "sh")
         beat = self._factor(m, pipe, beat)
         totals = self._sums(m, pipe, beat)
-        with m.If(pipe.moving):
-            m.d.sync += done.eq(pipe.valid & beat["last"])
+        beat = pipe.step(beat)
         names = {"top": "top", "mo": "mo", "so": "so", "err": "long"}
         names |= dict(zip(("m", "sh"), scale, strict=False))
         m.d.comb += [
-            self.i.ready.eq(pipe.moving),
-            finish.i.valid.eq(done),
+            moving.eq(~pipe.ends | finish.i.ready),
+            self.i.ready.eq(moving),
+            finish.i.valid.eq(pipe.ends),
             finish.i.payload.l.eq(totals[0]),
             finish.i.payload.o.eq(Cat(*totals[1:])),
-            *(finish.i.payload[port].eq(pipe.of(beat[name])) for port, name in names.items()),
+            *(finish.i.payload[port].eq(beat[name]) for port, name in names.items()),
         ]
         return m
 
@@ -158,6 +159,7 @@ def build(params: MergeParams) -> wiring.Component:
         "overhead": component.latency,
         "row_cycles": component.row_cycles,
         "max_beats": params.max_parts,
+        "places": component.places,
         "l_bits": params.finish.l_bits,
         "o_bits": params.finish.o_bits,
     }

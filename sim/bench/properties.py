@@ -17,8 +17,16 @@ The properties, by the labels that proofs report:
 
 Where results have a field ``last``, all those up to it count as one. A unit whose rows take
 ``row_cycles`` of its contract at least is given as many; rows are not longer than its
-``max_beats``. The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input beside the streams, a setting, has the
-``constant`` that the manifest gives its port.
+``max_beats``.
+
+Of a deep pipeline the contract names the ``places`` where a row can be, in the order in which it
+comes by: a register that says whether one is there, the cycles after which it is there at the
+latest, and a register that counts more of them, with its width, or nothing. That every row owed is
+in one of them (``<o>_places``), and how long the oldest has been on its way (``<o>_pace``), is
+proved too, and helps to prove the rest.
+
+The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
+beside the streams, a setting, has the ``constant`` that the manifest gives its port.
 """
 
 from collections.abc import Mapping
@@ -178,6 +186,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"    assume ({i['valid']}); assume ({i_payload} == i_was);",
         "  end",
         *(_within(longest, last) if longest else []),
+        *_places(o, manifest["contract"].get("places", [])),
         "  always @* if (!rst) begin",
         "    if (past && o_waits) begin",
         f"      {o['name']}_valid_kept: assert ({o['valid']});",
@@ -192,6 +201,28 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "endmodule",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _places(o: Mapping[str, Any], places: list[list[Any]]) -> list[str]:
+    """Say where the rows are, in registers of the unit that :data:`sim.formal` connects."""
+    if not places:
+        return []
+    numbers = range(len(places))
+    lines = ["`ifdef PLACES", *(f"  wire place{k};" for k in numbers)]
+    total = " + ".join(f"{{7'b0, place{k}}}" for k in numbers)
+    pace = "0"
+    for k, (_, cycles, counter, bits) in enumerate(places):
+        if counter:
+            lines.append(f"  wire [{bits - 1}:0] count{k};")
+        pace = f"place{k} ? {cycles}{f' + count{k}' if counter else ''} : ({pace})"
+    return [
+        *lines,
+        "  always @* if (!rst) begin",
+        f"    {o['name']}_places: assert (owed == {total});",
+        f"    {o['name']}_pace: assert (o_pause <= ({pace}));",
+        "  end",
+        "`endif",
+    ]
 
 
 def _within(longest: int, last: str) -> list[str]:
