@@ -128,7 +128,7 @@ class Attention(wiring.Component):
         beat.clear()
         beat.update(pipe.step(later))
         sums = beat.pop("sums")
-        found = []
+        found: list[Value] = []
         for bits, words in ((params.l_bits + 1, sums[:1]), (params.o_bits, sums[1:])):
             factor = beat["factor"]
             if params.shifts:

@@ -128,7 +128,7 @@ class Merge(wiring.Component):
         else:
             parts = [beat["o"].word_select(c, size).as_signed() for c in range(params.value_dim)]
             weight = beat["weight"]
-        found = []
+        found: list[Value] = []
         channels = [(params.finish.o_bits, part) for part in parts]
         for bits, value in [(params.finish.l_bits + 1, weight), *channels]:
             total = Signal(signed(bits), reset_less=True, name=f"total{len(found)}")
