@@ -18,6 +18,7 @@ NAMES = (
     "architectures",
     "goals",
     "published",
+    "presets",
 )
 
 

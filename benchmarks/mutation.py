@@ -134,6 +134,32 @@ of an fp32 sum is in use; here the promise is `max_k=64`, for nearly the same ga
 serial side is held by tests of its own.
 """
 
+_COPROCESSOR = """
+## The co-processor
+
+Not in the table, because it is below the goal: of 511 faults in the 24377 gates of the smallest
+`coprocessor`, 467 were caught, 91.4 %, with faults and stimulus of a seed (20261202) that was not
+looked at before. `python -m sim mutate coprocessor ...` measures it, which took twenty minutes on a
+busy machine.
+
+It is simulated whole, each copy before a memory of its own with the monitor of the bus
+(`sim/bench/drive_memory.py`); the words of its memories have no faults. A host goes through all
+registers, random products and copies in moods of the memory, every bit of every field of a
+descriptor, operands up to the last address, rings of every size, refused bursts, aborts, resets and
+time-outs (`sim/bench/accelerator_script.py`); the golden model says what each access and all of
+memory must hold, and twice the cycle model how long a product may take. The memory lies somewhere
+else each time.
+
+Survivors of other seeds, looked at by the registers that they feed, were upper bits of the bytes
+of a command, of N in the engine's own sequencer, which sees a column tile at a time, the engine's
+codes for packets that the tiler never sends; else carries of addresses that few operands decide.
+Many of these seem to be out of reach inside of the unit. None was proved equal: the proofs take too
+long for a unit of this size.
+
+`coprocessor-uart` is not measured, for the reason that `pe-uart` is not. Of `cfu` 54 of 64 faults
+were caught, in a first try; its survivors were not looked at.
+"""
+
 
 def label(name: str, case: dict[str, Any]) -> str:
     """Return what stands in the first column of the page."""
@@ -223,7 +249,7 @@ def main(names: Sequence[str] = ()) -> int:
             if score < GOAL:
                 low.append(words)
     engines, left = (_ENGINES, _ENGINES_LEFT) if set(ENGINES) <= set(UNITS) else ("", "")
-    page = [_HEAD, engines, _TABLE, *rows, _NOTES, left]
+    page = [_HEAD, engines, _TABLE, *rows, _NOTES, left, _COPROCESSOR]
     OUTPUT.write_text("".join(page), encoding="utf-8")
     print(
         f"{len(every)} cases, {len(every) - len(low)} of them at {GOAL:.0%} or more", *low, sep="\n"

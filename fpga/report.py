@@ -7,7 +7,7 @@ A record is a JSON object, the same for all targets:
 ``schema``     version of this layout
 ``unit``       unit and its ``parameters`` as given to the generator; ``null`` for foreign Verilog
 ``module``     name of the top module, and ``sha256`` of the Verilog text
-``target``     ``xcup``, ``ecp5``, ``ice40`` or ``gates``, and the ``device`` placed and routed for
+``target``     one of :data:`TARGETS`, and the ``device`` placed and routed for
 ``options``    what was asked for: ``dsp``, ``seeds``, ``liberty`` (name and sha256 of each file)
 ``counts``     cells by resource (FPGA) or by name (gates)
 ``fmax``       ``median``, ``all`` frequencies and their ``seeds``, ``unit``; or ``null``
@@ -171,8 +171,11 @@ def _fpga(
 
 
 def own_target(unit: Any, family: str) -> str:
-    """Return a unit's own ``target`` for a family: its name, or ``fpga`` where all are alike."""
-    return family if family in unit.choices.get("target", (family,)) else "fpga"
+    """Return a unit's own ``target`` for a family: its name, or that of what is alike."""
+    own = unit.choices.get("target", (family,))
+    if family in own:
+        return family
+    return "fpga" if "fpga" in own else "ecp5"  # tables of four inputs too
 
 
 def report_unit(

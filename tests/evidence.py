@@ -19,7 +19,7 @@ import pytest
 
 from gen.status import LADDER
 
-__all__ = ["TESTS", "UNDERWAY", "command", "evidence", "main", "rests_on"]
+__all__ = ["TESTS", "UNDERWAY", "command", "evidence", "main", "paths_of", "rests_on"]
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "gen" / "evidence"
@@ -27,8 +27,10 @@ FOLDER = ROOT / "gen" / "evidence"
 #: Units that this run records, for the processes of pytest.
 _CHOSEN = "BITLOOM_EVIDENCE"
 
-#: Arguments of pytest: paths, then perhaps ``-k`` with words joined by ``and`` or ``and not``.
+#: Arguments of pytest: paths, then perhaps ``-m deep``, then perhaps ``-k`` with words joined by
+#: ``and`` or ``and not``. Deep tests run only for items that say so.
 Arguments = tuple[str, ...]
+_DEEP = ("-m", "deep")
 
 
 def _common(unit: str, *others: str) -> dict[str, Arguments]:
@@ -126,24 +128,34 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "parsers": _common("pe-uart")["parsers"],
     },
     "coprocessor": {
-        "oracle": (f"{_GOLDEN}/coprocessor",),
+        "oracle": (f"{_GOLDEN}/coprocessor/test_accelerator.py",),
         "simulation": (
             "tests/verilog/test_coprocessor.py",
             "tests/sim/test_coprocessor.py",
             "tests/sim/test_coprocessor_errors.py",
+            "tests/sim/test_coprocessor_faults.py",
             "tests/hw/coprocessor",
         ),
         "throughput": ("tests/sim/test_coprocessor.py", "-k", "test_rate"),
+        "largest_sum": ("tests/verilog/test_extremes.py", "-k", "test_coprocessor_"),
         "parsers": _common("coprocessor", "coprocessor-uart")["parsers"],
-        "formal": _common("coprocessor", "coprocessor-uart")["formal"],
+        "formal": (
+            "tests/formal/test_units.py::test_unit[coprocessor-0]",
+            "tests/formal/test_coprocessor.py::test_channels",
+            *_DEEP,
+        ),
     },
     "coprocessor-uart": {
-        "oracle": (f"{_GOLDEN}/coprocessor",),
+        "oracle": (f"{_GOLDEN}/coprocessor/test_accelerator.py",),
+        "simulation": ("tests/sim/test_board.py",),
         "parsers": _common("coprocessor-uart")["parsers"],
     },
     "cfu": {
+        "oracle": (f"{_GOLDEN}/coprocessor/test_cfu.py",),
         "simulation": ("tests/verilog/test_cfu.py",),
+        "largest_sum": ("tests/verilog/test_extremes.py", "-k", "test_cfu_"),
         "parsers": _common("cfu")["parsers"],
+        "formal": _common("cfu")["formal"],
     },
     "lut-table": {
         "oracle": (f"{_GOLDEN}/test_lut_table.py",),
@@ -172,19 +184,24 @@ TESTS: dict[str, dict[str, Arguments]] = {
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("cfu", "coprocessor", "coprocessor-uart")
+UNDERWAY: tuple[str, ...] = ()
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:
     """Return whether pytest with these arguments runs the test of that node id."""
     words = list(arguments)
     expression = words.pop() if "-k" in words else ""
-    paths = [word for word in words if word != "-k"]
+    paths = paths_of(arguments)
     under = any(test == p or test.startswith((f"{p}/", f"{p}::", f"{p}[")) for p in paths)
     terms = expression.lower().split(" and ") if expression else []
     return under and all(
         (term.removeprefix("not ") in test.lower()) != term.startswith("not ") for term in terms
     )
+
+
+def paths_of(arguments: Arguments) -> Arguments:
+    """Return the paths without the options."""
+    return arguments[: next((k for k, a in enumerate(arguments) if a[0] == "-"), None)]
 
 
 def command(arguments: Arguments) -> str:
@@ -199,7 +216,14 @@ def _wanted(units: Iterable[str]) -> list[Arguments]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what no item of the chosen units rests on."""
     wanted = _wanted(shlex.split(os.environ[_CHOSEN]))
-    kept = [item for item in items if any(rests_on(a, item.nodeid) for a in wanted)]
+    kept = [
+        item
+        for item in items
+        if any(
+            rests_on(a, item.nodeid) and (_DEEP[0] in a or not item.get_closest_marker("deep"))
+            for a in wanted
+        )
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 
@@ -237,11 +261,11 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ[_CHOSEN] = shlex.join(units)
     wanted = _wanted(units)
-    paths = dict.fromkeys(
-        word for a in wanted for word in a[: a.index("-k") if "-k" in a else None]
-    )
+    paths = dict.fromkeys(path for a in wanted for path in paths_of(a))
     results = _Results()
-    ended = pytest.main(["-q", "-p", "tests.evidence", *paths], plugins=[results])
+    deep = any(_DEEP[0] in a for a in wanted)
+    marks = ["-m", "deep or not deep"] if deep else []
+    ended = pytest.main(["-q", *marks, "-p", "tests.evidence", *paths], plugins=[results])
     if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return 2
     status = 0

@@ -14,6 +14,7 @@ BOARD = Board(
     leds_active_low=True,
     button_active_low=True,
     units={
+        "coprocessor-uart": {"preset": "tiny", "ram_kib": 64, "ram_style": "huge"},
         "pe-uart": {"format": "int4", "act": "int8", "lanes": 4, "target": "ice40"},
     },
 )

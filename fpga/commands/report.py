@@ -13,7 +13,7 @@ from gen.unit import discover
 
 SUMMARY = "resources, Fmax, area and depth of a unit on FPGAs and in gates"
 
-_TARGETS = "xcup, ecp5[:25k|12k|45k|85k], ice40[:up5k|hx8k|hx1k|lp8k], gates"
+_TARGETS = "xcup, ecp5[:25k|12k|45k|85k], ice40[:up5k|hx8k|hx1k|lp8k], gowin, gates"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

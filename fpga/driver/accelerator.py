@@ -16,8 +16,9 @@ from fpga.driver.engines import pick
 from fpga.driver.memory import Buffer
 from fpga.driver.operands import MOST, Operands, Quantized
 from fpga.driver.self_test import compare
+from fpga.driver.split import pieces
 from fpga.driver.transport import MemoryTransport
-from hw.spec.coprocessor import ACTIVATIONS, ERROR_MEANINGS, OPS, Descriptor
+from hw.spec.coprocessor import ACTIVATIONS, ERROR_MEANINGS, FLAGS, OPS, Descriptor
 from sim.golden.coprocessor.accelerator import registers_of
 from sim.golden.coprocessor.contract import Contract
 
@@ -63,12 +64,21 @@ class Ticket:
     out: NDArray[Any] | None = field(repr=False)
     buffers: list[Buffer] = field(repr=False)
     weights: Weights | None = field(repr=False)
+    before: "Ticket | None" = field(default=None, repr=False)  #: To whose C it is added.
+    taken: bool = field(default=False, repr=False)  #: Whether another one is added to its C.
     result: NDArray[Any] | None = field(default=None, repr=False)
 
     @property
     def nan(self) -> bool:
         """Whether a sum was not a number, here or in a product on its way at the same time."""
-        return self.run.nan
+        return self.run.nan or (self.before is not None and self.before.nan)
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong, once it is done, here or in what it is added to."""
+        if not self.run.done:
+            return None
+        return self.run.error or (self.before.error if self.before else None)
 
 
 class Accelerator:
@@ -202,6 +212,9 @@ class Accelerator:
             Bit planes of w, where the engine may take fewer than it has; 0: all.
         prune
             Keep the largest weights, where an engine with N:M weights cannot hold all.
+        add
+            Integers (M, N) that are added to the product, before the activation, where the device
+            was generated with ``accumulate`` and the engine gives sums of integers.
         engine, format
             Which of several engines: its number, or the format of its weights. Without either that
             of a :class:`Quantized` W counts, else the first.
@@ -209,8 +222,23 @@ class Accelerator:
         Integers count multiples of ``2**lam``; engines that scale in binary32 give float32. Raises
         ``ValueError`` for what does not fit, before the device knows of it, and
         :class:`fpga.driver.errors.AcceleratorError` where the device fails.
+
+        A sum longer than the engine's ``max_k`` is computed piece by piece in the place of C, where
+        the device can add, the engine takes no scales and ``w`` is no :class:`Weights`.
         """
-        return self.wait(self.submit(a, w, **options))
+        ticket: Ticket | None = None
+        parts = [(a, w, options)]
+        if not isinstance(w, Weights):
+            number = self._engine(options.get("engine"), options.get("format"), a, w)
+            parts = pieces(self.engines[number], a, w, options)
+        for some_a, some_w, given in parts:
+            if ticket is not None:
+                if self.device.full:
+                    self.device.wait(ticket.run)
+                given["onto"] = ticket
+            ticket = self.submit(some_a, some_w, **given)
+        assert ticket is not None
+        return self.wait(ticket)
 
     def submit(
         self,
@@ -228,8 +256,14 @@ class Accelerator:
         prune: bool = False,
         engine: int | None = None,
         format: str | None = None,
+        add: NDArray[Any] | None = None,
+        onto: Ticket | None = None,
     ) -> Ticket:
-        """Begin a product and return at once; the arguments are those of :meth:`gemm`."""
+        """Begin a product and return at once; the arguments are those of :meth:`gemm`.
+
+        Instead of ``add``, ``onto`` is a product of the same size and units that was submitted and
+        not fetched, to whose C this one is added where it lies; only this one can be fetched then.
+        """
         device = self.device
         number = self._engine(engine, format, a, w)
         operands = self.engines[number]
@@ -251,7 +285,12 @@ class Accelerator:
         found = operands.s_given((m, n, k), {**ready.given, "act_scales": act_scales})
         a_data, a_stride = operands.a_bytes(codes)
         stride = operands.c_stride(n)
+        self._check_sums(operands, add, onto, (m, n))
+        if onto is not None:
+            stride = onto.stride
         parts = {"a": a_data}
+        if add is not None:
+            parts["c"] = operands.c_bytes(add, m, n, stride)
         if isinstance(ready, _Packed):
             parts["w"] = ready.data
         if found is not None and (isinstance(ready, _Packed) or ready.s is None):
@@ -260,14 +299,20 @@ class Accelerator:
             raise ValueError(
                 f"the queue of {max(device.queue, 1)} is full: wait for a product first"
             )
-        size = (m - 1) * stride + n * self.contract["c_bytes"]
-        places = self._place({**{name: len(data) for name, data in parts.items()}, "c": size})
+        sizes = {name: len(data) for name, data in parts.items()}
+        if onto is None:
+            sizes["c"] = (m - 1) * stride + n * self.contract["c_bytes"]
+        places = self._place(sizes)
         try:
             own = {"w": ready.w, "s": ready.s} if isinstance(ready, Weights) else {}
+            if onto is not None:
+                own["c"] = onto.c
+            adds = add is not None or onto is not None
             at = {name: b.address for name, b in (own | places).items() if b is not None}
             descriptor = Descriptor(
-                op=OPS["gemm"],
+                op=OPS["gemv" if m == 1 and operands.contract.switched else "gemm"],
                 engine=number,
+                flags=adds << FLAGS["accumulate"],
                 w_fmt=ready.bits,
                 m=m,
                 n=n,
@@ -286,7 +331,12 @@ class Accelerator:
             raise
         loaded = ready if isinstance(ready, Weights) else None
         buffers = list(places.values())
-        ticket = Ticket(number, (m, n), run, places["c"], stride, out, buffers, loaded)
+        c = places["c"] if onto is None else onto.c
+        if onto is not None:  # what it has is this one's now
+            buffers += onto.buffers
+            onto.buffers, onto.taken = [], True
+            self._tickets.remove(onto)
+        ticket = Ticket(number, (m, n), run, c, stride, out, buffers, loaded, onto)
         self._tickets.append(ticket)
         return ticket
 
@@ -300,9 +350,11 @@ class Accelerator:
             return ticket.result
         if not ticket.run.done:
             self.device.wait(ticket.run, timeout)
-        if ticket.run.error:
+        if ticket.error:
             self._release()
-            raise ticket.run.error
+            raise ticket.error
+        if ticket.taken:
+            raise ValueError("another product was added to this one: fetch that")
         if ticket not in self._tickets:
             raise ValueError("the accelerator was closed before the product was fetched")
         m, n = ticket.shape
@@ -354,7 +406,7 @@ class Accelerator:
         """Give the memory of weights back. Raises ``ValueError`` while a product needs them."""
         if weights not in self._weights:
             raise ValueError("the weights are not loaded here, or were freed already")
-        if any(ticket.weights is weights for ticket in self._tickets):
+        if any(weights in _needed(ticket) for ticket in self._tickets):
             raise ValueError("a product needs the weights: wait for it before freeing them")
         self._weights.remove(weights)
         self._free(weights.w, weights.s)
@@ -376,14 +428,16 @@ class Accelerator:
         given, that of the target a multiple of 4. The two must not overlap. Raises as
         :meth:`gemm` does.
         """
-        device = self.device
+        device, most = self.device, self.contract.most
+        if not self.contract.fields["features"]["copy"]:
+            raise ValueError("the device was built without the op copy")
         strides = [size if s is None else s for s in (source_stride, target_stride)]
         strides = strides if rows > 1 else [0, 0]
         if strides[1] % 4:
             raise ValueError(f"target_stride must be a multiple of 4, not {strides[1]}")
         for name, value in (("size", size), ("rows", rows)):
-            if not 1 <= value <= MOST:
-                raise ValueError(f"{name} must be 1 to {MOST}, not {value}")
+            if not 1 <= value <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {value}")
         for name, value, step in zip(("source", "target"), strides, (1, 4), strict=True):
             if not 0 <= value <= step * MOST:
                 raise ValueError(f"{name}_stride must be at most {step * MOST}, not {value}")
@@ -447,6 +501,30 @@ class Accelerator:
             if value is not None:
                 raise ValueError(f"{name} belong to load_weights where w is loaded")
 
+    def _check_sums(
+        self, operands: Operands, add: Any, onto: Ticket | None, shape: tuple[int, int]
+    ) -> None:
+        """Raise ``ValueError`` where nothing can be added to, or not to that."""
+        if add is None and onto is None:
+            return
+        if not operands.contract.accumulates:
+            raise ValueError(
+                "add and onto are taken by engines that give sums of integers, in devices "
+                "generated with accumulate"
+            )
+        if onto is None:
+            return
+        if add is not None:
+            raise ValueError("add must not be given with onto")
+        if onto not in self._tickets:
+            raise ValueError("onto must be a product that was submitted here and not fetched")
+        theirs = self.engines[onto.engine]
+        if onto.shape != shape or theirs.lam != operands.lam or not theirs.contract.accumulates:
+            raise ValueError(
+                f"onto must be {shape} in units of 2**{operands.lam}, not {onto.shape} of "
+                f"2**{theirs.lam}"
+            )
+
     def _check_out(
         self, operands: Operands, out: Any, shape: tuple[int, int], a: Any, w: Any
     ) -> None:
@@ -490,9 +568,15 @@ class Accelerator:
 
     def _release(self) -> None:
         """Give back what belongs to products that failed."""
-        for ticket in [t for t in self._tickets if t.run.error]:
+        for ticket in [t for t in self._tickets if t.error]:
             self._tickets.remove(ticket)
             self._free(*ticket.buffers)
+
+
+def _needed(ticket: Ticket) -> list[Weights | None]:
+    """Return the weights of a product and of those it is added to."""
+    found = [ticket.weights]
+    return found + (_needed(ticket.before) if ticket.before else [])
 
 
 def _same_steps(operands: Operands, k: int, tables: int) -> bool:

@@ -55,6 +55,8 @@ class Device:
     ) -> None:
         if queue and (not 1 <= queue <= MAX_QUEUE or queue & (queue - 1)):
             raise ValueError(f"queue must be 0 or a power of two to {MAX_QUEUE}, not {queue}")
+        if queue and "QHEAD" not in registers:
+            raise ValueError(f"the device has no queue: queue must be 0, not {queue}")
         self.transport, self.registers = transport, registers
         self.queue, self.timeout = queue, timeout
         self._ring: Buffer | None = None
@@ -94,13 +96,14 @@ class Device:
                 f"the device has version {found['VERSION'] >> 24} of the registers, "
                 f"this driver knows {VERSION >> 24}"
             )
-        build = self.registers["BUILD"].reset
-        if found["BUILD"] != build:
+        found["CAP4"] = self._read("CAP4")
+        build, lacks = (self.registers[name].reset for name in ("BUILD", "CAP4"))
+        if (found["BUILD"], found["CAP4"]) != (build, lacks):
             raise ValueError(
                 "the device was generated with other parameters than the manifest: BUILD "
                 f"{found['BUILD']:#010x}, not {build:#010x}; {self._differences(found)}"
             )
-        found |= {r.name: self.transport.read(r.offset, 1)[0] for r in constants[len(first) :]}
+        found |= {r.name: self._read(r.name) for r in constants if r.name not in found}
         offset = self.registers["SCRATCH"].offset
         for word in (_PATTERN, ~_PATTERN & 0xFFFF_FFFF):
             self.transport.write(offset, [word])
@@ -159,15 +162,18 @@ class Device:
                 self._ring = None
 
     def counters(self) -> dict[str, int]:
-        """Return the counters, all of one moment."""
+        """Return the counters, all of one moment; 0 in a device without."""
+        if "PERF_FREEZE" not in self.registers:
+            return dict.fromkeys(PERF, 0)
         self._write("PERF_FREEZE", 1)
         words = self.transport.read(self.registers["PERF0_LO"].offset, 2 * len(PERF))
         self._write("PERF_FREEZE", 0)
         return {name: words[2 * k] | words[2 * k + 1] << 32 for k, name in enumerate(PERF)}
 
     def clear_counters(self) -> None:
-        """Zero the counters."""
-        self._write("PERF_CLEAR", 1)
+        """Zero the counters, if there are any."""
+        if "PERF_CLEAR" in self.registers:
+            self._write("PERF_CLEAR", 1)
 
     # Descriptors.
 
@@ -299,8 +305,7 @@ class Device:
 
     def _go(self) -> None:
         """Let the interrupt out, and the queue run if there is one."""
-        queue = int(self._ring is not None)
-        self._command(QUEUE_EN=queue, RECORD_EN=queue)
+        self._command(**{} if self._ring is None else {"QUEUE_EN": 1, "RECORD_EN": 1})
         self._stopped = False
 
     def _quiet(self) -> None:

@@ -14,18 +14,18 @@ __all__ = ["GoldenTransport"]
 
 
 class GoldenTransport:
-    """The device that a manifest describes, with ``size`` bytes of memory."""
+    """The device that a manifest describes, with ``size`` bytes of memory from ``base`` on."""
 
     def __init__(
         self,
         manifest: Mapping[str, Any],
         *,
-        base: int = 0x1000_0000,
-        size: int = 1 << 24,
+        base: int | None = None,
+        size: int | None = None,
         instant: bool = True,
     ) -> None:
         self.device = GoldenAccelerator(manifest, base=base, size=size, instant=instant)
-        self._heap = Heap(base, size)
+        self._heap = Heap(self.device.base, len(self.device.memory))
 
     def close(self) -> None:
         """Do nothing."""

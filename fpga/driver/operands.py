@@ -23,7 +23,7 @@ from sim.golden.pe.operands import activations
 
 __all__ = ["MOST", "Operands", "Quantized"]
 
-MOST = 65535  #: Rows, columns, and bytes from row to row of A.
+MOST = 65535  #: Bytes from row to row of A.
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ class Operands:
         """Return the codes (M, K) of A. Raises ``ValueError`` where it is no such matrix."""
         codes = _codes(parse(str(self.contract.parameters["act"])), a, "a")
         m, k = _matrix(codes, "a")
-        if m > MOST:
-            raise ValueError(f"a must have at most {MOST} rows, not {m}")
+        most = self.contract.most
+        if m > most:
+            raise ValueError(f"a must have at most {most} rows, not {m}")
         if k > self.contract.unit.engine.max_k:
             raise ValueError(f"K must be at most {self.contract.unit.engine.max_k}, not {k}")
         return codes
@@ -100,8 +101,9 @@ class Operands:
             codes = _integers(w.codes if isinstance(w, Quantized) else w, "w")
         if codes.ndim != (3 if unit.name == "pq" else 2) or 0 in codes.shape:
             raise ValueError(f"w must be a matrix of K rows and N columns, not {codes.shape}")
-        if codes.shape[-1] > MOST:
-            raise ValueError(f"w must have at most {MOST} columns, not {codes.shape[-1]}")
+        most = self.contract.most
+        if codes.shape[-1] > most:
+            raise ValueError(f"w must have at most {most} columns, not {codes.shape[-1]}")
         if unit.name == "pq":
             return codes
         if codes.shape[0] > unit.engine.max_k:
@@ -215,6 +217,17 @@ class Operands:
         size, bus = n * self.contract["c_bytes"], self.contract["data_width"] // 8
         stride = -(-size // max(bus, 4)) * max(bus, 4)
         return stride if stride <= 4 * MOST else -(-size // 4) * 4
+
+    def c_bytes(self, c: Any, m: int, n: int, stride: int) -> bytes:
+        """Return the bytes of C (M, N) for a product to be added to."""
+        array, limits = _integers(_shaped(c, (m, n), "add"), "add"), np.iinfo(self.c_type)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError(
+                f"add must be {limits.min} to {limits.max}, not {array.min()} to {array.max()}"
+            )
+        rows = array.astype(self.c_type).view(np.uint8).reshape(m, -1)
+        size = rows.shape[1]
+        return np.pad(rows, ((0, 0), (0, stride - size))).tobytes()[: (m - 1) * stride + size]
 
     def c_array(self, data: bytes, m: int, n: int, stride: int) -> NDArray[Any]:
         """Return C (M, N) of its bytes."""

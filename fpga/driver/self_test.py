@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fpga.driver.operands import Quantized
 from fpga.driver.transport import DeviceError
+from hw.spec.coprocessor import Descriptor
 from hw.spec.formats import parse
 from sim.golden.coprocessor.contract import Contract
 from sim.golden.formats import decode_float, legal_codes
@@ -55,7 +56,7 @@ def products(
     contract: Contract, count: int, seed: int
 ) -> Iterator[tuple[Quantized, Quantized, int, dict[str, Any], NDArray[Any]]]:
     """Yield A, W, bit planes, further arguments, and the result by the golden model."""
-    unit, rng = contract.unit, np.random.default_rng(seed)
+    unit, rng = contract.unit_of(Descriptor()), np.random.default_rng(seed)
     p = array_names(unit.parameters)
     requant = None
     if p.get("requant"):

@@ -23,7 +23,7 @@ def run(job: Job) -> dict[str, Any]:
     family = nextpnr.Family(
         flow=_flow,
         # nextpnr does not time the paths through its multiplier blocks.
-        synthesis="synth_gowin -family gw2a -nodsp",
+        synthesis="synth_gowin -family gw2a -nodsp -nowidelut",
         constraint_type="CST",
         routed="routed.json",
         bitstream="fs",

@@ -21,7 +21,7 @@ def _flow() -> Any:
 _FAMILY = nextpnr.Family(
     flow=_flow,
     # Without -dsp: nextpnr does not time the paths through its multiplier blocks.
-    synthesis="synth_ice40 -device u",
+    synthesis="synth_ice40 -device u -spram",
     constraint_type="PCF",
     routed="asc",
     bitstream="bin",

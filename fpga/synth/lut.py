@@ -105,7 +105,7 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "ice40": Family(
-        synth="synth_ice40 -top {top} {dsp}",
+        synth="synth_ice40 -spram -top {top} {dsp}",
         with_dsp="-dsp",
         without_dsp="",
         cells={
@@ -127,5 +127,20 @@ FAMILIES: dict[str, Family] = {
         plain_devices=frozenset({"hx8k", "hx1k", "lp8k"}),
         # It takes every SB_MAC16 for a register, so a product would cost no time.
         times_dsp=False,
+    ),
+    "gowin": Family(
+        synth="synth_gowin -family gw2a -noiopads -nowidelut -top {top} {dsp}",
+        with_dsp="",
+        without_dsp="-nodsp",
+        cells={
+            "LUT4": _one(r"LUT[1-4]|INV"),
+            "ALU": _one("ALU"),
+            "FF": _one(r"DFF\w*"),
+            "DSP": _one(r"MULT\w+|ALU54D|PADD\w+"),
+            "BRAM": _one(r"SP\w*|SDP\w*|DP\w*|pROM\w*"),
+            "LUTRAM": _one(r"RAM16\w+"),
+            "MUX2": _one(r"MUX2_LUT\d"),
+        },
+        sums={"LUT4eq": {"LUT4": 1, "ALU": 1}},
     ),
 }

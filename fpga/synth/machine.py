@@ -98,7 +98,7 @@ class Machine:
             key, symbol = line.split(" ", 1)
             if key[0] not in names:
                 continue
-            port, _, bit = symbol.partition("[")
+            port, _, bit = symbol.split()[0].partition("[")  # others are names inside
             index = int(key[1:])
             literal = rows[index][0] >> 1 if key[0] == "i" else outputs[index]
             names[key[0]].setdefault(port, {})[int(bit.rstrip("]") or 0)] = literal

@@ -14,8 +14,14 @@ HELP = {
     "max_burst": "beats of the longest burst, a power of two (16 for AXI3)",
     "outstanding": "bursts under way at a time, each direction",
     "perf": "performance counters",
+    "queue": "a ring of descriptors in memory, and completion records",
+    "copies": 'the op "copy"',
+    "watchdog": "the register TIMEOUT: notice that the memory bus stands still",
+    "slices": "register slices between engine and buffers, for speed",
+    "size_bits": "bits of M and N, from 8 to 16",
     "protect": "secded: operand buffers that correct a wrong bit of a word and tell two, parity "
     "of descriptors and registers; or none",
+    "accumulate": "let descriptors add to what C holds, for sums longer than the engine's",
     "preset": "a board's values for all that is not given, see below",
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from gen.unit import Unit
 from gen.units.coprocessor import CHOICES, EPILOG, HELP
-from hw.coprocessor.serial import SerialCoprocessor, SerialParams
+from hw.coprocessor.serial import RAM_STYLES, SerialCoprocessor, SerialParams
 
 UNIT = Unit(
     name="coprocessor-uart",
@@ -12,10 +12,12 @@ UNIT = Unit(
     help={
         **HELP,
         "ram_kib": "KiB of memory, a power of two",
+        "ram_style": "huge: memory of the largest blocks that the FPGA has (SPRAM of an iCE40 "
+        "UltraPlus), whose contents are unknown at first; or auto",
         "clock_hz": "frequency of the clock in Hz",
         "baud": "bits per second of the UART",
     },
-    choices=CHOICES,
+    choices={**CHOICES, "ram_style": RAM_STYLES},
     epilog=EPILOG,
     cases=(
         {

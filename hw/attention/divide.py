@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,13 +21,15 @@ class Divide(wiring.Component):
         Constant, 1 or more.
     width : int
         Bits of the divisor, 1 to 64.
+    bits : int, optional
+        Bits of the quotient, where it is known to have less than the numerator.
 
     Members
     -------
     i : ``In(stream.Signature(width))``
         Divisor. What comes out for 0 is not defined.
     o : ``Out(stream.Signature(bits))``
-        Quotient, with as many bits as the numerator.
+        Quotient.
 
     Timing
     ------
@@ -37,13 +39,13 @@ class Divide(wiring.Component):
     Raises ``ValueError`` for a wrong numerator or width.
     """
 
-    def __init__(self, numerator: int, width: int):
+    def __init__(self, numerator: int, width: int, bits: int | None = None):
         if numerator < 1:
             raise ValueError(f"numerator must be a positive integer, not {numerator!r}")
         if not 1 <= width <= 64:
             raise ValueError(f"width must be an integer from 1 to 64, not {width!r}")
         self.numerator, self.width = numerator, width
-        self.bits = numerator.bit_length()
+        self.bits = bits or numerator.bit_length()
         self.latency = self.bits + 1
         self.beats_per_cycle = 1 / self.latency
         quotient = stream.Signature(self.bits)
@@ -73,6 +75,8 @@ class Divide(wiring.Component):
             with m.If(count == 1):
                 m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.i.valid & self.i.ready):
-            start = Const(self.numerator, bits)
-            m.d.sync += [count.eq(bits), word.eq(start), rest.eq(0), divisor.eq(self.i.payload)]
+            low, high = self.numerator & (1 << bits) - 1, self.numerator >> bits
+            m.d.sync += [
+                count.eq(bits), word.eq(low), rest.eq(high), divisor.eq(self.i.payload),
+            ]  # fmt: skip
         return m

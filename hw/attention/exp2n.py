@@ -30,6 +30,7 @@ class Exp2NParams:
 
     in_bits: int = 18  #: Width of the exponent, 12 bits of it fraction.
     out_bits: int = 16  #: Fraction bits of the power.
+    index_bits: int = 6  #: The table has ``2**index_bits`` segments.
     clamp: bool = False  #: Whether 1.0 becomes the largest number of ``out_bits`` bits.
     pipeline: int = 0  #: Register stages, 0 to 3.
     target: str = "gates"  #: Decides structure, never function.
@@ -37,13 +38,14 @@ class Exp2NParams:
     def __post_init__(self) -> None:
         within("in_bits", self.in_bits, FRACTION, 64)
         within("out_bits", self.out_bits, 4, 16)
+        within("index_bits", self.index_bits, 4, 8)
         among("target", self.target, TARGETS)
         check_pipeline(self.pipeline, 3)
 
     @property
     def table(self) -> TableParams:
-        """The table: that of 10 bits within a segment, of which the lowest 4 always are 0."""
-        return TableParams("exp2n", index_bits=6, rest_bits=FRACTION - 6)
+        """The table: that of 16 bits, of which the lowest 4 always are 0."""
+        return TableParams("exp2n", self.index_bits, FRACTION - self.index_bits)
 
     @property
     def width(self) -> int:
@@ -77,8 +79,8 @@ class Exp2N(Cell):
         self.params = params
         self.latency = params.pipeline
         self.label = (
-            f"exp2n_i{params.in_bits}_o{params.out_bits}{'c' if params.clamp else ''}"
-            f"_p{params.pipeline}_{params.target}"
+            f"exp2n_i{params.in_bits}_b{params.index_bits}_o{params.out_bits}"
+            f"{'c' if params.clamp else ''}_p{params.pipeline}_{params.target}"
         )
         members = {"d": In(params.in_bits)}
         if params.pipeline:
@@ -89,7 +91,8 @@ class Exp2N(Cell):
         m, params = Module(), self.params
         later = Stages(m, self.en if params.pipeline else None, params.pipeline, 3)
         values = params.table.values
-        index, rest = self.d[6:FRACTION], self.d[:6]
+        start = FRACTION - params.index_bits
+        index, rest = self.d[start:FRACTION], self.d[:start]
         v = interpolated(m, later, 0, [values], index, rest, params.target == "fpga")
         v = later(v, 1)
 

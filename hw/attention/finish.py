@@ -163,7 +163,7 @@ class Finish(wiring.Component):
     def _factor(self, m: Module, held: Any, none: Value) -> tuple[Value, Value]:
         """Return what channels are multiplied by, and how far they are shifted, when ripe."""
         params = self.params
-        recip = RecipParams(max(params.l_bits, 2), _STAGES)
+        recip = RecipParams(in_bits=max(params.l_bits, 2), pipeline=_STAGES)
         m.submodules.recip = cell = Recip(recip)
         m.d.comb += [cell.l.eq(held.l), cell.en.eq(~Const(0, _STAGES))]
         y = Signal(_RECIP_BITS, reset_less=True)
@@ -179,7 +179,7 @@ class Finish(wiring.Component):
     def _logarithm(self, m: Module, held: Any, none: Value) -> Value:
         """Return the logarithm of the sum of weights, in octaves, when ripe."""
         params = self.params
-        m.submodules.log2 = cell = Log2(Log2Params(max(params.l_bits, 2), pipeline=2))
+        m.submodules.log2 = cell = Log2(Log2Params(in_bits=max(params.l_bits, 2), pipeline=2))
         m.d.comb += [cell.l.eq(held.l), cell.en.eq(~Const(0, 2))]
         if params.maximum == "scores":
             m.submodules.scale = scale = Scale(params.m_bits)

@@ -21,7 +21,8 @@ __all__ = ["MANTISSA", "Recip", "RecipParams", "mantissa"]
 #: Fraction bits of a mantissa.
 MANTISSA = 23
 
-_INDEX, _REST = 6, 10
+#: Bits of what the first step leaves, for each number of index bits; with its sign.
+_LEFT = {4: 21, 5: 20, 6: 18, 7: 17, 8: 17}
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,26 @@ class RecipParams:
     """What a user chooses. Raises ``ValueError`` with the wrong value and what would be right."""
 
     in_bits: int = 32  #: Width of the divisor.
+    index_bits: int = 6  #: The table has ``2**index_bits`` segments.
+    newton: bool = True  #: Whether a step of Newton follows the table.
     pipeline: int = 0  #: Register stages, 0 to 4.
     target: str = "gates"  #: Decides structure, never function.
 
     def __post_init__(self) -> None:
         within("in_bits", self.in_bits, 2, 64)
+        within("index_bits", self.index_bits, 4, 8)
         among("target", self.target, TARGETS)
         check_pipeline(self.pipeline, 4)
 
     @property
     def table(self) -> TableParams:
         """The table of the first guess."""
-        return TableParams("recip", _INDEX, _REST)
+        return TableParams("recip", self.index_bits, 16 - self.index_bits)
+
+    @property
+    def width(self) -> int:
+        """Bits of a result."""
+        return 31 if self.newton else 17
 
     @property
     def exponent_bits(self) -> int:
@@ -63,7 +72,8 @@ def mantissa(m: Module, value: Value) -> tuple[Value, Value]:
 class Recip(Cell):
     """``1 / l`` of an integer ``l > 0`` as ``y * 2**-(30 + k)``, the unit RECIP of FA-INT.
 
-    The relative error is below 8.1e-9. What comes out for ``l`` 0 is not defined.
+    The relative error is below 8.1e-9 with 6 index bits. Without ``newton`` the result is
+    ``y * 2**-(16 + k)``, straight from the table. What comes out for ``l`` 0 is not defined.
 
     Parameters
     ----------
@@ -77,8 +87,8 @@ class Recip(Cell):
         Bit k lets a beat into stage k. Absent without stages.
     k : ``Out(exponent_bits)``
         Place of the leading one of ``l``.
-    y : ``Out(31)``
-        Reciprocal of the mantissa, 30 fraction bits, 2**29 to 2**30.
+    y : ``Out(width)``
+        Reciprocal of the mantissa: 30 fraction bits, 2**29 to 2**30; without ``newton`` 16.
 
     Timing
     ------
@@ -89,11 +99,15 @@ class Recip(Cell):
     def __init__(self, params: RecipParams):
         self.params = params
         self.latency = params.pipeline
-        self.label = f"recip_i{params.in_bits}_p{params.pipeline}_{params.target}"
+        newton = "" if params.newton else "_plain"
+        self.label = (
+            f"recip_i{params.in_bits}_b{params.index_bits}{newton}_p{params.pipeline}"
+            f"_{params.target}"
+        )
         members = {"l": In(params.in_bits)}
         if params.pipeline:
             members["en"] = In(params.pipeline)
-        super().__init__({**members, "k": Out(params.exponent_bits), "y": Out(31)})
+        super().__init__({**members, "k": Out(params.exponent_bits), "y": Out(params.width)})
 
     def body(self, platform: Any) -> Module:
         m, params = Module(), self.params
@@ -101,12 +115,18 @@ class Recip(Cell):
         chains = params.target == "fpga"
         fraction, k = mantissa(m, self.l)
         fraction = later(fraction, 0)
-        index, rest = fraction[MANTISSA - _INDEX :], fraction[MANTISSA - _INDEX - _REST :][:_REST]
+        start = MANTISSA - params.index_bits
+        index, rest = fraction[start:], fraction[MANTISSA - 16 : start]
         guess = later(interpolated(m, later, 1, [params.table.values], index, rest, chains), 2)
+        m.d.comb += self.k.eq(later(k, 0, 3))
+        if not params.newton:
+            m.d.comb += self.y.eq(later(guess, 3))
+            return m
 
-        # What is left, 2**39 - m * guess, is so small that 27 bits of the product tell it.
-        product = BitHeap(m, 27, chains)
-        one = wire(m, guess[: 27 - MANTISSA], "one")
+        # What is left, 2**39 - m * guess, is so small that few bits of the product tell it.
+        bits = _LEFT[params.index_bits] + 9
+        product = BitHeap(m, bits, chains)
+        one = wire(m, guess[: bits - MANTISSA], "one")
         product.add(one, MANTISSA)
         add_product(m, product, later(fraction, 1, 2), guess)
         product.add_constant(-1)
@@ -117,5 +137,5 @@ class Recip(Cell):
         heap.add(guess, 30)
         heap.add_constant(1 << 15)
         add_product(m, heap, guess, left)
-        m.d.comb += [self.k.eq(later(k, 0, 3)), self.y.eq(heap.total()[16:])]
+        m.d.comb += self.y.eq(heap.total()[16:])
         return m

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Mux, signed
+from amaranth.hdl import Cat, Module, Mux, signed
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.wires import wire
@@ -14,8 +14,6 @@ from hw.cell import Cell
 from hw.quant.params import among, within
 
 __all__ = ["Sigmoid", "SigmoidParams"]
-
-_BITS = 15  #: Bits of a magnitude below 8.0: 3 before the point and 12 behind it.
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class SigmoidParams:
     def table(self) -> TableParams:
         """The table of the positive half."""
         return TableParams(
-            "sigmoid", self.index_bits, _BITS - self.index_bits, closed=True,
-            pipeline=self.pipeline, target=self.target,
+            "sigmoid", self.index_bits, 16 - self.index_bits, pipeline=self.pipeline,
+            target=self.target,
         )  # fmt: skip
 
 
@@ -50,7 +48,7 @@ class Sigmoid(Cell):
     Members
     -------
     x : ``In(signed(16))``
-        Q4.12.
+        12 fraction bits. For -8 the result is that of the argument 2**-13 above it.
     en : ``In(pipeline)``
         Bit k lets a beat into stage k. Absent without stages.
     y : ``Out(17)``
@@ -77,9 +75,10 @@ class Sigmoid(Cell):
         m.submodules.table = table = Table(params.table)
         if enable is not None:
             m.d.comb += table.en.eq(enable)
+        size = wire(m, Mux(self.x[-1], -self.x, self.x)[:16], "size")
         negative = later(wire(m, self.x[-1], "negative"), 0)
         m.d.comb += [
-            table.u.eq(Mux(self.x[-1], -self.x, self.x)[: _BITS + 1]),
+            table.u.eq(Cat(size[15], size[:15] | size[15].replicate(15))),  # held below 8
             self.y.eq(Mux(negative, (1 << 16) - table.y, table.y)),
         ]
         return m

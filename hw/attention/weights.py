@@ -31,7 +31,7 @@ def exponent(m: Module, value: Value) -> Value:
 
 def power(m: Module, name: str, d: Value, out_bits: int, clamp: bool, en: Value) -> Value:
     """Return ``2**-d``, two stages later: 0 to ``2**out_bits``, or with ``clamp`` one less."""
-    params = Exp2NParams(EXPONENT_BITS, out_bits, clamp, pipeline=2)
+    params = Exp2NParams(in_bits=EXPONENT_BITS, out_bits=out_bits, clamp=clamp, pipeline=2)
     m.submodules[name] = cell = Exp2N(params)
     m.d.comb += [cell.d.eq(d), cell.en.eq(en)]
     return cell.e

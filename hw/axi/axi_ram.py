@@ -27,6 +27,9 @@ class AxiRam(wiring.Component):
     base, size : int
         First byte address and number of bytes, a power of two of which ``base`` is a multiple.
         A burst must lie wholly inside or is answered with DECERR.
+    huge : bool
+        Whether to ask for the largest blocks that there are, as ``ram_style`` of the memory. They
+        cannot be filled at configuration: what was not written is unknown.
 
     Members
     -------
@@ -42,8 +45,10 @@ class AxiRam(wiring.Component):
     after a write. A word of the bridge waits for the burst that is under way.
     """
 
-    def __init__(self, addr_bits: int, data_width: int, *, base: int, size: int):
-        self.addr_bits, self.data_width = addr_bits, data_width
+    def __init__(
+        self, addr_bits: int, data_width: int, *, base: int, size: int, huge: bool = False
+    ):
+        self.addr_bits, self.data_width, self.huge = addr_bits, data_width, huge
         self.base, self.size = base, size
         ports = axi4_read_ports("", addr_bits, data_width)
         ports |= axi4_write_ports("", addr_bits, data_width)
@@ -53,7 +58,10 @@ class AxiRam(wiring.Component):
         m, bus = Module(), self.bus
         lane_bits = (self.data_width // 8).bit_length() - 1
         depth = self.size * 8 // self.data_width
-        m.submodules.memory = memory = Memory(shape=self.data_width, depth=depth, init=[])
+        attrs = {"ram_style": "huge"} if self.huge else None
+        m.submodules.memory = memory = Memory(
+            shape=self.data_width, depth=depth, init=[], attrs=attrs
+        )
         write = memory.write_port(granularity=8)
         read = memory.read_port()
 

@@ -18,11 +18,13 @@ class Bus(wiring.Signature):
     address : ``Out(address_width)``
         Byte address.
     write, data, strobe : ``Out(1)``, ``Out(32)``, ``Out(4)``
-        Direction, and for a write its word and which of its bytes are meant.
+        Direction, and for a write its word and which of its bytes are meant. They and ``address``
+        stay until ``ack``.
     ack : ``In(1)``
         High for one cycle, later than ``request``: the access is over.
     value, error : ``In(32)``, ``In(1)``
-        With ``ack``: the word that was read (0 if none), and whether the access was refused.
+        With ``ack``: the word that was read (0 if none), and whether the access was refused. Both
+        are 0 without.
     """
 
     def __init__(self, address_width: int):

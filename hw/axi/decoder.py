@@ -2,6 +2,8 @@
 """Several devices behind one bridge."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
@@ -43,7 +45,12 @@ class Decoder(wiring.Component):
         m, bus = Module(), self.bus
         refused = Signal()
         hits = []
-        m.d.comb += [bus.ack.eq(refused), bus.error.eq(refused)]
+        devices: list[Any] = [getattr(self, name) for name in self.windows]
+        m.d.comb += [
+            bus.ack.eq(refused | Cat(device.ack for device in devices).any()),
+            bus.error.eq(refused | Cat(device.error for device in devices).any()),
+            bus.value.eq(reduce(or_, (device.value for device in devices))),
+        ]
         for name, (base, size, _) in self.windows.items():
             device: Any = getattr(self, name)
             bits = size.bit_length() - 1
@@ -56,7 +63,5 @@ class Decoder(wiring.Component):
                 device.data.eq(bus.data),
                 device.strobe.eq(bus.strobe),
             ]
-            with m.If(device.ack):
-                m.d.comb += [bus.ack.eq(1), bus.error.eq(device.error), bus.value.eq(device.value)]
         m.d.sync += refused.eq(bus.request & ~Cat(*hits).any())
         return m

@@ -10,12 +10,12 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.axi.admission import admit
 from hw.axi.axi4 import ATTRIBUTES, axi4_read_ports, check_bus, drive_attributes
 from hw.axi.dma import command, read_beats
 from hw.axi.queue import ShiftQueue
 from hw.axi.realigner import Realigner
-from hw.axi.round_robin import RoundRobin
-from hw.axi.splitter import BurstSplitter, burst
+from hw.axi.splitter import MAX_BYTES, BurstSplitter, burst
 
 __all__ = ["ReadMaster"]
 
@@ -23,7 +23,7 @@ SLVERR, DECERR = 1, 2  #: Codes of ``hw.spec.coprocessor``.
 
 
 class ReadMaster(wiring.Component):
-    """Fetch what clients ask for, burst by burst in turns, several bursts in flight.
+    """Fetch what clients ask for, command by command in turns, several bursts in flight.
 
     Only whole aligned bus words are read, each of them holding a byte that was asked for. The
     master is always ready for data: clients ask for no more than they have room for.
@@ -41,6 +41,8 @@ class ReadMaster(wiring.Component):
         Bursts that may be in flight.
     prefix : str
         Of the names of the AXI4 ports.
+    max_bytes : int
+        Bytes of the longest command; the fewer, the smaller.
 
     Members
     -------
@@ -65,8 +67,9 @@ class ReadMaster(wiring.Component):
 
     Timing
     ------
-    A burst and a word per cycle, whoever they are for. A command is on the bus two cycles after
-    it was accepted; a word reaches its client one cycle after it came, behind a shifter two or
+    A burst and a word per cycle, whoever they are for; if ``outstanding`` is 1 a burst only when
+    the one before has ended. A command is on the bus two cycles after it was accepted; a word
+    reaches its client one cycle after it came, behind a shifter two or
     three. No bus output depends combinationally on an input, and VALID is low during reset.
     """
 
@@ -78,12 +81,14 @@ class ReadMaster(wiring.Component):
         max_burst: int = 16,
         outstanding: int = 8,
         prefix: str = "m_axi_",
+        max_bytes: int = MAX_BYTES,
     ):
         check_bus(addr_bits, data_width, max_burst, outstanding)
         if not aligns or any(a < 1 or a & (a - 1) for a in aligns):
             raise ValueError(f"aligns must be powers of two, one per client, not {aligns!r}")
         self.addr_bits, self.data_width, self.aligns = addr_bits, data_width, tuple(aligns)
         self.max_burst, self.outstanding, self.prefix = max_burst, outstanding, prefix
+        self.max_bytes = max_bytes
         super().__init__(
             {
                 **axi4_read_ports(prefix, addr_bits, data_width),
@@ -110,29 +115,25 @@ class ReadMaster(wiring.Component):
         layout = burst(self.addr_bits, self.data_width)
         ticket = data.StructLayout({"burst": layout, "client": range(clients)})
         m.submodules.flight = flight = SyncFIFO(width=ticket.size, depth=self.outstanding)
-        m.submodules.address = address = ShiftQueue(layout["word"].width + 8, 2)
-        m.submodules.turns = turns = RoundRobin(clients)
+        m.submodules.address = address = ShiftQueue(
+            layout["word"].width + 8, min(2, self.outstanding)
+        )
+        splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst, self.max_bytes)
+        m.submodules.split = splitter
 
-        begin, chosen = Signal(), Signal(ticket)
+        owner = admit(m, self.commands, splitter)
+        offer, begin, chosen = splitter.o, Signal(), Signal(ticket)
         m.d.comb += [
-            begin.eq(flight.w_rdy & address.i.ready & ~self.stop),
-            turns.take.eq(begin & turns.grant.any()),
+            splitter.clear.eq(self.clear),
+            offer.ready.eq(flight.w_rdy & address.i.ready & ~self.stop),
+            begin.eq(offer.valid & offer.ready),
+            chosen.burst.eq(offer.payload),
+            chosen.client.eq(owner),
         ]
-        for k, asked in enumerate(self.commands):
-            splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst)
-            m.submodules[f"split{k}"] = splitter
-            wiring.connect(m, wiring.flipped(asked), splitter.i)
-            m.d.comb += [
-                splitter.clear.eq(self.clear),
-                turns.requests[k].eq(splitter.o.valid),
-                splitter.o.ready.eq(begin & turns.grant[k]),
-            ]
-            with m.If(turns.grant[k]):
-                m.d.comb += [chosen.burst.eq(splitter.o.payload), chosen.client.eq(k)]
         m.d.comb += [
-            flight.w_en.eq(turns.take),
+            flight.w_en.eq(begin),
             flight.w_data.eq(chosen),
-            address.i.valid.eq(turns.take),
+            address.i.valid.eq(begin),
             address.i.payload.eq(Cat(chosen.burst.word, chosen.burst.len)),
             self._axi("arvalid").eq(address.o.valid),
             address.o.ready.eq(self._axi("arready")),

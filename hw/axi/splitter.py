@@ -11,7 +11,9 @@ from amaranth.utils import exact_log2
 from hw.axi.axi4 import PAGE
 from hw.axi.dma import command
 
-__all__ = ["BurstSplitter", "burst"]
+__all__ = ["MAX_BYTES", "BurstSplitter", "burst"]
+
+MAX_BYTES = (1 << 32) - 1  #: Longest command that :func:`hw.axi.dma.command` has room for.
 
 
 def burst(addr_bits: int, data_width: int) -> data.StructLayout:
@@ -45,6 +47,8 @@ class BurstSplitter(wiring.Component):
         Of the bus.
     max_burst : int
         Words of the longest burst, a power of two. No burst is longer than 4 KiB either.
+    max_bytes : int
+        Bytes of the longest command; the fewer, the smaller.
 
     Members
     -------
@@ -62,8 +66,8 @@ class BurstSplitter(wiring.Component):
     ``o.ready``, so that the next command comes in while the last burst leaves.
     """
 
-    def __init__(self, addr_bits: int, data_width: int, max_burst: int):
-        self.addr_bits, self.data_width = addr_bits, data_width
+    def __init__(self, addr_bits: int, data_width: int, max_burst: int, max_bytes: int = MAX_BYTES):
+        self.addr_bits, self.data_width, self.max_bytes = addr_bits, data_width, max_bytes
         self.max_burst = min(max_burst, 8 * PAGE // data_width)
         self._layout = burst(addr_bits, data_width)
         super().__init__(
@@ -77,7 +81,8 @@ class BurstSplitter(wiring.Component):
         # Named here, so that a proof can say how they hang together.
         self._active = Signal()
         self._word = Signal(addr_bits - place)
-        self._left = Signal(33 - place)  #: words
+        most = max_bytes + 2 * (data_width // 8 - 1) >> place
+        self._left = Signal(range(max(most, self.max_burst) + 1))  #: words
         self._cap = Signal(range(self.max_burst + 1))  #: words that fit a burst from here
 
     def elaborate(self, platform: Any) -> Module:
@@ -87,6 +92,7 @@ class BurstSplitter(wiring.Component):
         low = exact_log2(self.max_burst)
         page = exact_log2(PAGE) - place
         given, out = self.i.payload, self.o.payload
+        size = given.bytes[: self.max_bytes.bit_length()]
         first, offset, end, spill = (
             Signal(self._layout[name].shape, name=f"{name}_kept")
             for name in ("first", "offset", "end", "spill")
@@ -113,7 +119,7 @@ class BurstSplitter(wiring.Component):
         after = Cat(Mux(near, 0, word[:low])[:low], (word[low:] + 1)[: len(word) - low])
         at, shift = given.addr[place:], given.addr[:place]
         reach = Signal(range(2 * self.data_width // 8))  # place of the last byte of the first beat
-        m.d.comb += reach.eq(shift + (given.bytes - 1)[:place])
+        m.d.comb += reach.eq(shift + (size - 1)[:place])
         with m.If(self.i.valid & self.i.ready):
             rounded = shift + (self.data_width // 8 - 1)
             m.d.sync += [
@@ -121,7 +127,7 @@ class BurstSplitter(wiring.Component):
                 first.eq(1),
                 word.eq(at),
                 cap.eq(self._room(at, low, page)),
-                left.eq((given.bytes + rounded) >> place),
+                left.eq((size + rounded) >> place),
                 offset.eq(shift),
                 end.eq(reach[:place]),
                 spill.eq(reach[place]),

@@ -9,11 +9,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.axi.admission import admit
 from hw.axi.axi4 import ATTRIBUTES, axi4_write_ports, check_bus, drive_attributes
 from hw.axi.dma import command, write_beats
 from hw.axi.queue import ShiftQueue
-from hw.axi.round_robin import RoundRobin
-from hw.axi.splitter import BurstSplitter, burst
+from hw.axi.splitter import MAX_BYTES, BurstSplitter, burst
 
 __all__ = ["WriteMaster"]
 
@@ -40,6 +40,8 @@ class WriteMaster(wiring.Component):
         Bursts that may be in flight.
     prefix : str
         Of the names of the AXI4 ports.
+    max_bytes : int
+        Bytes of the longest command; the fewer, the smaller.
 
     Members
     -------
@@ -68,7 +70,8 @@ class WriteMaster(wiring.Component):
 
     Timing
     ------
-    A burst and a word per cycle, also from command to command. AW is up two cycles after a command
+    A burst and a word per cycle, also from command to command; every second one if ``outstanding``
+    is 1. AW is up two cycles after a command
     was accepted, W three at the earliest, ``done`` a cycle after the response. No bus output
     depends combinationally on an input, and VALID is low during reset.
     """
@@ -82,6 +85,7 @@ class WriteMaster(wiring.Component):
         max_burst: int = 16,
         outstanding: int = 8,
         prefix: str = "m_axi_",
+        max_bytes: int = MAX_BYTES,
     ):
         check_bus(addr_bits, data_width, max_burst, outstanding)
         if clients < 1:
@@ -90,7 +94,7 @@ class WriteMaster(wiring.Component):
             raise ValueError(f"align must be a power of two, not {align!r}")
         self.addr_bits, self.data_width, self.clients = addr_bits, data_width, clients
         self.align, self.max_burst, self.outstanding = align, max_burst, outstanding
-        self.prefix = prefix
+        self.prefix, self.max_bytes = prefix, max_bytes
         super().__init__(
             {
                 **axi4_write_ports(prefix, addr_bits, data_width),
@@ -123,11 +127,13 @@ class WriteMaster(wiring.Component):
         answer = data.StructLayout({"word": layout["word"].shape, "last": 1, **who})
         m.submodules.fill = fill = SyncFIFO(width=filling.size, depth=self.outstanding)
         m.submodules.flight = flight = SyncFIFO(width=answer.size, depth=self.outstanding)
-        m.submodules.address = address = ShiftQueue(layout["word"].width + 8, 2)
-        splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst)
+        m.submodules.address = address = ShiftQueue(
+            layout["word"].width + 8, min(2, self.outstanding)
+        )
+        splitter = BurstSplitter(self.addr_bits, self.data_width, self.max_burst, self.max_bytes)
         m.submodules.split = splitter
 
-        owner = self._choose(m, splitter)
+        owner = admit(m, self.commands, splitter)
         offer, begin = splitter.o, Signal()
         fresh, due = Signal(filling), Signal(answer)
         m.d.comb += [fresh[name].eq(offer.payload[name]) for name in kept]
@@ -159,29 +165,12 @@ class WriteMaster(wiring.Component):
         ]
         return m
 
-    def _choose(self, m: Module, splitter: BurstSplitter) -> Signal:
-        """Let the clients' commands in, in turns; return whose the splitter's bursts are."""
-        m.submodules.turns = turns = RoundRobin(self.clients)
-        owner = Signal(range(self.clients))
-        m.d.comb += [
-            splitter.i.valid.eq(turns.grant.any()),
-            turns.take.eq(splitter.i.valid & splitter.i.ready),
-        ]
-        for k, asked in enumerate(self.commands):
-            m.d.comb += [
-                turns.requests[k].eq(asked.valid),
-                asked.ready.eq(turns.grant[k] & splitter.i.ready),
-            ]
-            with m.If(turns.grant[k]):
-                m.d.comb += splitter.i.payload.eq(asked.payload)
-                with m.If(splitter.i.ready):
-                    m.d.sync += owner.eq(k)
-        return owner
-
     def _fill(self, m: Module, fill: SyncFIFO, head: Any) -> None:
         """Add the way of a beat from its client to the bus."""
         size, grain = self.data_width // 8, exact_log2(self.align)
-        m.submodules.words = words = ShiftQueue(self.data_width + size + 1, 2)
+        m.submodules.words = words = ShiftQueue(
+            self.data_width + size + 1, min(2, self.outstanding)
+        )
         number = Signal(8)  # of the word in its burst
         ends, opens, closes, alone, comes = (Signal() for _ in range(5))
         m.d.comb += [

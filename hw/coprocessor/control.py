@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,10 +15,9 @@ from hw.coprocessor.control_extent import Extents
 from hw.coprocessor.control_facts import ControlFacts
 from hw.coprocessor.control_record import RecordWriter
 from hw.coprocessor.control_registers import ControlRegisters
-from hw.coprocessor.control_ring import Ring
+from hw.coprocessor.control_ring import Ring, ring_signature
 from hw.coprocessor.control_words import DescriptorWords
 from hw.coprocessor.descriptor import DescriptorReader
-from hw.coprocessor.job import job_signature
 from hw.spec.coprocessor import (
     DESCRIPTOR_BYTES,
     DESCRIPTOR_WORDS,
@@ -75,7 +74,8 @@ class Control(wiring.Component):
     Parameters
     ----------
     registers : :class:`~hw.spec.registers.RegisterMap`
-        That of :func:`hw.spec.coprocessor.coprocessor_map`.
+        That of :func:`hw.spec.coprocessor.coprocessor_map`. Where it lacks those of the queue or
+        TIMEOUT, there is no queue or no timeout.
     facts : :class:`~hw.coprocessor.control_facts.ControlFacts`
         By which descriptors are judged.
     perf : bool
@@ -90,11 +90,11 @@ class Control(wiring.Component):
     interrupt, busy, error : ``Out(1)``
         The interrupt, a level; STATUS.BUSY; STATUS.ERROR.
     cmd, beats : ``Out(command(addr_bits))``, ``In(read_beats(data_width))``
-        Client of the read master that fetches descriptors.
+        Client of the read master that fetches descriptors; unused without a queue, as
     record_cmd, record_beats : ``Out(command(addr_bits))``, ``Out(write_beats(data_width))``
     record_done : ``In(1)``
         Client of the write master that stores completion records, and its ``done``.
-    job : ``Out(job_signature(addr_bits))``
+    job : ``Out(facts.job_signature)``
         To the datapath. It stays as it is until the next one.
     done, engine_error, nan : ``In(1)``
         Pulses of the datapath: every byte of C was acknowledged; the engine reported an error;
@@ -129,7 +129,7 @@ class Control(wiring.Component):
         protected: bool = False,
     ):
         self.registers, self.facts, self.perf = registers, facts, perf
-        self.protected = protected
+        self.protected, self.queued = protected, "QHEAD" in registers
         bits, width = facts.addr_bits, facts.data_width
         step = facts.data_width // 8
         self.widths = dict.fromkeys(PERF, 1) | {
@@ -150,7 +150,7 @@ class Control(wiring.Component):
                 "record_cmd": Out(command(bits)),
                 "record_beats": Out(write_beats(width)),
                 "record_done": In(1),
-                "job": Out(job_signature(bits, len(facts.engines))),
+                "job": Out(facts.job_signature),
                 "done": In(1),
                 "engine_error": In(1),
                 "nan": In(1),
@@ -176,17 +176,22 @@ class Control(wiring.Component):
         m.submodules.words = words = DescriptorWords(facts.data_width, self.protected)
         m.submodules.reader = reader = DescriptorReader(facts)
         m.submodules.extents = extents = Extents(facts)
-        m.submodules.record = record = RecordWriter(facts.addr_bits, facts.data_width)
-        ring, errors = Ring(facts.addr_bits), ErrorLog(facts.addr_bits)
         wipe = registers.wipe
-        m.submodules.ring = ResetInserter(wipe)(ring)
+        # What a queue would say, where there is none: nothing.
+        ring: Any = ring_signature(facts.addr_bits).create()
+        if self.queued:
+            ring = Ring(facts.addr_bits)
+            m.submodules.ring = ResetInserter(wipe)(ring)
+        errors = ErrorLog(facts.addr_bits)
         m.submodules.errors = ResetInserter(wipe)(errors)
 
         queued, index, loaded = Signal(), Signal(16), Signal()
         error, error_addr = Signal(4), Signal(facts.addr_bits)
         reported, recorded, overdue = Signal(), Signal(), Signal()
         resetting, count = Signal(), Signal(range(DESCRIPTOR_WORDS + 1))
-        timeout = self._timeout(m, registers.timeout)
+        timeout: Value = Const(0, 1)
+        if "TIMEOUT" in self.registers:
+            timeout = self._timeout(m, registers.timeout)
 
         def fail(code: Any, where: Any = 0) -> None:
             """Stop because of an error, if it is the first one of this descriptor."""
@@ -206,20 +211,22 @@ class Control(wiring.Component):
                 with m.If(registers.start):
                     m.d.comb += words.start.eq(1)
                     m.d.sync += [queued.eq(0), index.eq(DIRECT_INDEX), state.eq(State.LOAD)]
-                with m.Elif(registers.queue_en & ~registers.abort & ring.ready):
-                    m.d.comb += ring.locate.eq(1)
-                    m.d.sync += [queued.eq(1), index.eq(ring.tail), state.eq(State.LOCATE)]
-            with m.Case(State.LOCATE), m.If(ring.located):
-                m.d.sync += [state.eq(State.FETCH), self.cmd.valid.eq(1)]
-                with m.If(ring.beyond):
-                    m.d.sync += [self.cmd.valid.eq(0), recorded.eq(1)]
-                    refuse(ERROR_CODES["address"])
-            with m.Case(State.FETCH):
-                with m.If(self.cmd.ready):
-                    m.d.sync += self.cmd.valid.eq(0)
-                with m.If(words.fetched):
-                    m.d.comb += words.start.eq(1)
-                    m.d.sync += state.eq(State.LOAD)
+                if self.queued:
+                    with m.Elif(registers.queue_en & ~registers.abort & ring.ready):
+                        m.d.comb += ring.locate.eq(1)
+                        m.d.sync += [queued.eq(1), index.eq(ring.tail), state.eq(State.LOCATE)]
+            if self.queued:
+                with m.Case(State.LOCATE), m.If(ring.located):
+                    m.d.sync += [state.eq(State.FETCH), self.cmd.valid.eq(1)]
+                    with m.If(ring.beyond):
+                        m.d.sync += [self.cmd.valid.eq(0), recorded.eq(1)]
+                        refuse(ERROR_CODES["address"])
+                with m.Case(State.FETCH):
+                    with m.If(self.cmd.ready):
+                        m.d.sync += self.cmd.valid.eq(0)
+                    with m.If(words.fetched):
+                        m.d.comb += words.start.eq(1)
+                        m.d.sync += state.eq(State.LOAD)
             with m.Case(State.LOAD), m.If(words.last):
                 m.d.sync += [state.eq(State.JUDGE), loaded.eq(1)]
             with m.Case(State.JUDGE):
@@ -253,12 +260,12 @@ class Control(wiring.Component):
                     m.d.sync += [state.eq(State.IDLE), count.eq(0), resetting.eq(0)]
             with m.Case(State.FINISH):
                 m.d.sync += state.eq(State.COMPLETE)
-                with m.If(queued & ~recorded):
-                    m.d.comb += ring.locate.eq(1)
-                    m.d.sync += [state.eq(State.RECORD), recorded.eq(1)]
-            with m.Case(State.RECORD):
-                m.d.comb += record.start.eq(ring.located)
-                with m.If(self.record_done):
+                if self.queued:
+                    with m.If(queued & ~recorded):
+                        m.d.comb += ring.locate.eq(1)
+                        m.d.sync += [state.eq(State.RECORD), recorded.eq(1)]
+            if self.queued:
+                with m.Case(State.RECORD), m.If(self.record_done):
                     m.d.sync += state.eq(State.COMPLETE)
             with m.Case(State.COMPLETE):
                 # QTAIL moves with this; what it makes of PENDING is there a cycle later.
@@ -292,7 +299,7 @@ class Control(wiring.Component):
 
         goes_on = registers.queue_en & ring.ready
         complete, good, resting = state == State.COMPLETE, error == 0, state == State.IDLE
-        tag = Mux(loaded, reader.tag, 0)
+        tag = Mux(loaded, reader.tag if self.queued else words.tag, 0)
         m.d.comb += [
             # What was asked for is under way from the start, and so is all of the queue.
             self.busy.eq(~resting | registers.start | registers.soft_reset | goes_on),
@@ -300,7 +307,7 @@ class Control(wiring.Component):
             self.cmd.payload.addr.eq(ring.address),
             self.cmd.payload.bytes.eq(DESCRIPTOR_BYTES),
             self.job.payload.eq(reader.job),
-            words.busy.eq(self.busy),
+            words.busy.eq(resetting | registers.soft_reset),
             words.direct.eq(resting),
             words.clear.eq(self.clear),
             words.beats.valid.eq(self.beats.valid & (state == State.FETCH)),
@@ -309,13 +316,6 @@ class Control(wiring.Component):
             reader.index.eq(words.index),
             reader.word.eq(words.word),
             extents.job.eq(reader.job),
-            record.restart.eq(at(State.LOCATE, State.FETCH)),
-            record.running.eq(working | self.stop),
-            record.address.eq(ring.address),
-            record.tag.eq(tag),
-            record.index.eq(index),
-            record.error.eq(error),
-            record.clear.eq(self.clear),
             ring.base.eq(registers.qbase),
             ring.size.eq(registers.qsize),
             ring.head.eq(registers.qhead),
@@ -323,8 +323,20 @@ class Control(wiring.Component):
             ring.of_record.eq(at(State.FINISH, State.RECORD)),
             ring.recording.eq(~recorded),
         ]
-        wiring.connect(m, record.cmd, wiring.flipped(self.record_cmd))
-        wiring.connect(m, record.beats, wiring.flipped(self.record_beats))
+        if self.queued:
+            m.submodules.record = record = RecordWriter(facts.addr_bits, facts.data_width)
+            m.d.comb += [
+                record.start.eq(at(State.RECORD) & ring.located),
+                record.restart.eq(at(State.LOCATE, State.FETCH)),
+                record.running.eq(working | self.stop),
+                record.address.eq(ring.address),
+                record.tag.eq(tag),
+                record.index.eq(index),
+                record.error.eq(error),
+                record.clear.eq(self.clear),
+            ]
+            wiring.connect(m, record.cmd, wiring.flipped(self.record_cmd))
+            wiring.connect(m, record.beats, wiring.flipped(self.record_beats))
 
         # Of two errors in one cycle that of the descriptor is reported.
         failed = Signal()

@@ -10,9 +10,11 @@ from amaranth.utils import bits_for
 
 from hw.coprocessor.choice import own
 from hw.coprocessor.control_facts import ControlFacts
-from hw.coprocessor.descriptor import job_layout, row_bytes
+from hw.coprocessor.descriptor import row_bytes
 
 __all__ = ["Extents"]
+
+W_STRIDE_BITS = 20  #: Of the longest stride of a job.
 
 
 class Phase(enum.Enum):
@@ -39,7 +41,7 @@ class Extents(wiring.Component):
 
     Members
     -------
-    job : ``In(job_layout(facts))``
+    job : ``In(facts.job_layout)``
         Looked at from ``start`` to ``done``.
     start : ``In(1)``
         Begin, for one cycle, whatever was going on.
@@ -49,21 +51,24 @@ class Extents(wiring.Component):
 
     Timing
     ------
-    12 cycles for each of A, C, W, a tile of W, and up to three for S; 20 where a number of rows,
-    columns or products is above 256. A copy has A and C only.
+    12 cycles for each of A, C, W, a tile of W, and up to three for S if any engine has it; 20 where
+    a number of rows, columns or products is above 256. A copy has A and C only.
     """
 
     def __init__(self, facts: ControlFacts):
         self.facts = facts
-        layout = job_layout(facts)
-        super().__init__({"job": In(layout), "start": In(1), "done": Out(1), "beyond": Out(1)})
+        super().__init__(
+            {"job": In(facts.job_layout), "start": In(1), "done": Out(1), "beyond": Out(1)}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
-        top = max(facts.addr_bits, 32)  # of the numbers, so that no stride is cut
+        engines, choice = facts.engines, job.engine
+        # Of the numbers, so that no stride is cut.
+        longest = max(max(*one.step_bytes, one.s_slot * one.s_beats) for one in engines)
+        top = max(facts.addr_bits, W_STRIDE_BITS, bits_for(longest))
         acc, held = Signal(top + 2), Signal(top + 1)
         a_row, c_row = row_bytes(m, facts, job)
-        engines, choice = facts.engines, job.engine
 
         def step_of(number: int) -> Any:
             each = engines[number]
@@ -82,7 +87,6 @@ class Extents(wiring.Component):
             (job.k, own(m, choice, depths, "own_depth"), step, step, 0),
             (job.n, facts.columns, w_stride, held, job.w),
         ]
-        with_w = len(passes)
         if any(each.s_slot for each in engines):
             widest = max(widest, bits_for(max(sizes)))
             beats = own(m, choice, [each.s_slot * each.s_beats for each in engines], "own_beats")
@@ -92,8 +96,6 @@ class Extents(wiring.Component):
                 tiled = Mux(own(m, choice, tall, "own_rows"), job.m, 1)
                 passes.append((tiled, facts.rows, held, held, 0))
             passes.append((job.n, facts.columns, held, held, job.s))
-        ends = [len(passes) - 1 if each.s_slot else with_w - 1 for each in engines]
-        last_turn = own(m, choice, ends, "last_turn")
         turn = Signal(range(len(passes)))
 
         def pick(column: int) -> Value:
@@ -141,7 +143,7 @@ class Extents(wiring.Component):
             with m.Case(Phase.BASE):
                 m.d.comb += addend.eq(pick(4))
                 m.d.sync += [turn.eq(turn + 1), phase.eq(Phase.LOAD)]
-                with m.If((turn == last_turn) | (job.copy & (turn == 1))):
+                with m.If((turn == len(passes) - 1) | (job.copy & (turn == 1))):
                     m.d.sync += phase.eq(Phase.DONE)
             with m.Case(Phase.DONE):
                 m.d.sync += phase.eq(Phase.IDLE)

@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass, replace
 
+from amaranth.lib import data, stream
 from amaranth.utils import bits_for
 
 from hw.coprocessor.engine_facts import EngineFacts
+from hw.coprocessor.job import job_signature
 from hw.coprocessor.params import CoprocessorParams
 
 __all__ = ["ControlFacts", "facts_of"]
@@ -41,8 +43,11 @@ class ControlFacts:
     integer: bool = True  #: Whether results are integers, so that they can be clamped.
     bias: bool = False  #: Whether the flag "bias" is accepted.
     zero_point: bool = False  #: Whether the flag "zero point" is accepted.
+    accumulate: bool = False  #: Whether the flag "accumulate" is accepted.
     macs_bits: int = 1  #: Width of the count of products of a cycle.
     lookups_bits: int = 1  #: Width of the count of lookups of a cycle.
+    size_bits: int = 16  #: That M and N may have.
+    copies: bool = True  #: Whether there is the op "copy".
     others: tuple["ControlFacts", ...] = ()  #: Of further engines, where they differ.
 
     def __post_init__(self) -> None:
@@ -52,7 +57,7 @@ class ControlFacts:
                 raise ValueError(f"{name} must be a power of two, not {value}")
         if self.data_width < 32:
             raise ValueError(f"data_width must be at least 32, not {self.data_width}")
-        bounds = {"addr_bits": (12, 64), "max_k": (1, 65535)}
+        bounds = {"addr_bits": (12, 64), "max_k": (1, 65535), "size_bits": (8, 16)}
         bounds |= dict.fromkeys(("rows", "columns", "depth", "w_slot"), (1, 1 << 16))
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
@@ -63,6 +68,22 @@ class ControlFacts:
     def engines(self) -> tuple["ControlFacts", ...]:
         """Those of each engine, in order of their numbers."""
         return (self, *self.others)
+
+    @property
+    def job_signature(self) -> stream.Signature:
+        """The stream of jobs."""
+        return job_signature(
+            self.addr_bits,
+            len(self.engines),
+            self.size_bits,
+            bits_for(max(one.max_k for one in self.engines)),
+        )
+
+    @property
+    def job_layout(self) -> data.StructLayout:
+        """The payload of the same."""
+        layout: data.StructLayout = self.job_signature.members["payload"].shape
+        return layout
 
     @property
     def step_bytes(self) -> list[int]:
@@ -103,6 +124,9 @@ def _facts_of(params: CoprocessorParams, part: EngineFacts) -> ControlFacts:
         integer=not part.result_float,
         bias=part.has_bias,
         zero_point=part.has_zero_point,
+        accumulate=params.accumulate and part.sums,
         macs_bits=bits_for(max(one.macs_per_step for one in params.parts)),
         lookups_bits=bits_for(max(one.lookups_per_beat for one in params.parts)),
+        size_bits=params.size_bits,
+        copies=params.copies,
     )

@@ -33,7 +33,8 @@ class ControlRegisters(wiring.Component):
     Parameters
     ----------
     registers : :class:`~hw.spec.registers.RegisterMap`
-        That of :func:`hw.spec.coprocessor.coprocessor_map`.
+        That of :func:`hw.spec.coprocessor.coprocessor_map`. Outputs of registers and modes that it
+        lacks are 0.
     addr_bits : int
         Bits of an address of the AXI4 master.
     widths : dict or None
@@ -85,6 +86,11 @@ class ControlRegisters(wiring.Component):
         protected: bool = False,
     ):
         self.registers, self.widths, self.protected = registers, widths, protected
+        self._modes = {
+            name: member
+            for name, member in _MODES.items()
+            if name in {f.name for f in registers["CTRL"].fields}
+        }
         names = (*_COMMANDS.values(), *_MODES.values(), "forget", "interrupt", "error", "broken")
         pulses = ("busy", "wipe", "stop_queue", "done", "raised", "low", "completed", "nan")
         errors = ("corrected", "detected")
@@ -162,7 +168,7 @@ class ControlRegisters(wiring.Component):
             "IDLE": ~self.busy,
             "BUSY": self.busy,
             "QUEUE_EMPTY": ~pending.any(),
-            "QUEUE_FULL": pending.any() & (pending >= file.qsize),
+            "QUEUE_FULL": pending.any() & (pending >= self.qsize),
             "NAN": nan,
             "PENDING": Mux(pending[8:].any(), 255, pending[:8]),
             "COMPLETED": count,
@@ -175,13 +181,17 @@ class ControlRegisters(wiring.Component):
             file.err_code.eq(self.shown.code),
             Cat(file.err_addr_lo, file.err_addr_hi).eq(self.shown.addr),
             file.err_desc.eq(Cat(self.shown.tag, self.shown.index)),
-            file.qtail.eq(self.qtail),
-            self.qbase.eq(Cat(file.qbase_lo, file.qbase_hi)),
-            self.qsize.eq(file.qsize),
-            self.qhead.eq(file.qhead),
-            self.timeout.eq(file.timeout),
             self.error.eq(status["ERROR"]),
         ]
+        if "QHEAD" in names:
+            m.d.comb += [
+                file.qtail.eq(self.qtail),
+                self.qbase.eq(Cat(file.qbase_lo, file.qbase_hi)),
+                self.qsize.eq(file.qsize),
+                self.qhead.eq(file.qhead),
+            ]
+        if "TIMEOUT" in names:
+            m.d.comb += self.timeout.eq(file.timeout)
         for f in names["AXI_ATTR"].fields:
             part = file.axi_attr[f.lsb : f.lsb + f.width]
             m.d.comb += self.attr[f.name.lower()].eq(part)
@@ -204,7 +214,7 @@ class ControlRegisters(wiring.Component):
             with m.If(self.wipe):
                 m.d.sync += count.eq(0)
         wrong = []
-        for name in _GUARDS:
+        for name in (name for name in _GUARDS if name in self.registers):
             register, bus = self.registers[name], self.bus
             value, parity = getattr(file, name.lower()), Signal(name=f"parity_{name.lower()}")
             written = bus.request & bus.write & (bus.address == register.offset)
@@ -234,7 +244,7 @@ class ControlRegisters(wiring.Component):
             self.soft_reset.eq(asked("SOFT_RESET")),
             answer.eq(bus.request & control),
         ]
-        for name, member in _MODES.items():
+        for name, member in self._modes.items():
             flag, lsb = getattr(self, member), register.field(name).lsb
             with m.If(written):
                 m.d.sync += flag.eq(bus.data[lsb])

@@ -10,9 +10,33 @@ from amaranth.utils import exact_log2
 
 from hw.spec.coprocessor import DESCRIPTOR_BYTES, MAX_QUEUE, RECORD_BYTES
 
-__all__ = ["Ring"]
+__all__ = ["Ring", "ring_signature"]
 
 _ENTRY, _RECORD = exact_log2(DESCRIPTOR_BYTES), exact_log2(RECORD_BYTES)
+
+
+def ring_signature(addr_bits: int) -> wiring.Signature:
+    """Return the members of :class:`Ring`."""
+    return wiring.Signature(
+        {
+            "base": In(64),
+            "size": In(32),
+            "head": In(16),
+            "consume": In(1),
+            "tail": Out(16),
+            "pending": Out(16),
+            "overflow": Out(1),
+            "bad": Out(1),
+            "ready": Out(1),
+            "low": Out(1),
+            "locate": In(1),
+            "of_record": In(1),
+            "recording": In(1),
+            "located": Out(1),
+            "address": Out(addr_bits),
+            "beyond": Out(1),
+        }
+    )
 
 
 class Ring(wiring.Component):
@@ -53,26 +77,7 @@ class Ring(wiring.Component):
 
     def __init__(self, addr_bits: int):
         self.addr_bits = addr_bits
-        super().__init__(
-            {
-                "base": In(64),
-                "size": In(32),
-                "head": In(16),
-                "consume": In(1),
-                "tail": Out(16),
-                "pending": Out(16),
-                "overflow": Out(1),
-                "bad": Out(1),
-                "ready": Out(1),
-                "low": Out(1),
-                "locate": In(1),
-                "of_record": In(1),
-                "recording": In(1),
-                "located": Out(1),
-                "address": Out(addr_bits),
-                "beyond": Out(1),
-            }
-        )
+        super().__init__(ring_signature(addr_bits))
 
     def elaborate(self, platform: Any) -> Module:
         m, bits = Module(), self.addr_bits

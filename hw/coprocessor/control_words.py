@@ -27,6 +27,8 @@ class DescriptorWords(wiring.Component):
     """Keep 16 words that are written over the bus, and 16 that came from memory.
 
     Both are in one memory of 1024 bits, whose only read port serves the bus and the reader.
+    Its read takes a cycle, so that it can be a block RAM. Once the words were given out, the next
+    descriptor can be written.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ class DescriptorWords(wiring.Component):
     bus : ``In(Bus(WORDS_BITS))``
         Accesses of the window of ``DIRECT0`` to ``DIRECT15``.
     busy : ``In(1)``
-        While high, writes over the bus are refused.
+        While high, writes over the bus are refused; while ``wipe`` is, it is.
     beats : ``In(read_beats(data_width))``
         A descriptor from memory.
     fetched : ``Out(1)``
@@ -60,8 +62,9 @@ class DescriptorWords(wiring.Component):
 
     Timing
     ------
-    ``ack`` comes in the cycle after ``request``. A word a cycle, from the cycle after ``start``,
-    but none in a cycle with ``request``.
+    ``ack`` comes in the cycle after ``request``, and ``value`` straight from the memory; a write
+    waits while words that were written over the bus are given out, and while a beat comes. A word a
+    cycle, from the second cycle after ``start``, but none in the cycle after one with ``request``.
     """
 
     def __init__(self, data_width: int, protected: bool = False):
@@ -91,30 +94,34 @@ class DescriptorWords(wiring.Component):
         each = width // 32
         rows, low = DESCRIPTOR_WORDS // each, exact_log2(each)
         m.submodules.store = store = Memory(shape=width, depth=2 * rows, init=[])
-        read, write = store.read_port(domain="comb"), store.write_port(granularity=8)
+        read, write = store.read_port(), store.write_port(granularity=8)
 
         place = Signal(4)  # of the beat that comes next, in words
         running, direct = Signal(), Signal()
-        sent = Signal(4)
+        following, number = Signal(4), Signal(4)  # of the next word, of the one that was read
         asked = bus.request
-        number = Mux(asked, bus.address[2:], sent)
+        wanted = Mux(asked, bus.address[2:], following)
         from_bus = asked | direct
         m.d.comb += [
-            read.addr.eq(Cat(number[low:], ~from_bus)),
+            read.addr.eq(Cat(wanted[low:], ~from_bus)),
             self.word.eq(read.data.word_select(number[:low], 32)),
-            self.valid.eq(running & ~asked),
-            self.index.eq(sent),
-            self.last.eq(self.valid & (sent == DESCRIPTOR_WORDS - 1)),
+            self.index.eq(number),
+            self.last.eq(self.valid & (number == DESCRIPTOR_WORDS - 1)),
             self.fetched.eq(beats.valid & beats.payload.last),
         ]
-        with m.If(self.valid):
-            m.d.sync += sent.eq(sent + 1)
-            with m.If(self.last):
+        m.d.sync += [self.valid.eq(running & ~asked & ~self.start), number.eq(wanted)]
+        with m.If(running & ~asked):
+            m.d.sync += following.eq(following + 1)
+            with m.If(following == DESCRIPTOR_WORDS - 1):
                 m.d.sync += running.eq(0)
         with m.If(self.start):
-            m.d.sync += [running.eq(1), sent.eq(0), direct.eq(self.direct)]
+            m.d.sync += [running.eq(1), following.eq(0), direct.eq(self.direct)]
 
         error = bus.address[:2].any() | bus.write & self.busy
+        held, waits, into = Signal(), Signal(), bus.address[2:]
+        writes = (bus.request | held) & bus.write & ~error
+        m.d.comb += waits.eq(writes & (beats.valid | running & direct))
+        m.d.sync += held.eq(waits)
         with m.If(beats.valid):
             m.d.comb += [write.addr.eq(Cat(place[low:], 1)), write.data.eq(beats.payload.data)]
             m.d.comb += write.en.eq(~0)
@@ -122,19 +129,19 @@ class DescriptorWords(wiring.Component):
         with m.Elif(self.wipe):
             m.d.comb += [write.addr.eq(Cat(place[low:], 0)), write.en.eq(~0)]
             m.d.sync += place.eq(place + each)
-        with m.Elif(bus.request & bus.write & ~error):
+        with m.Elif(writes & ~waits):
             m.d.comb += [
-                write.addr.eq(Cat(number[low:], 0)),
+                write.addr.eq(Cat(into[low:], 0)),
                 write.data.eq(bus.data.replicate(each)),
-                write.en.word_select(number[:low], 4).eq(bus.strobe),
+                write.en.word_select(into[:low], 4).eq(bus.strobe),
             ]
-            with m.If(bus.address[2:] == DESCRIPTOR_WORDS - 1):
+            with m.If(into == DESCRIPTOR_WORDS - 1):
                 for k in range(2):
                     with m.If(bus.strobe[k]):
                         m.d.sync += self.tag.word_select(k, 8).eq(bus.data.word_select(k, 8))
         if self.protected:
             m.submodules.parity = parity = Memory(shape=width // 8, depth=2 * rows, init=[])
-            kept, marks = parity.read_port(domain="comb"), parity.write_port(granularity=1)
+            kept, marks = parity.read_port(), parity.write_port(granularity=1)
             m.d.comb += [
                 kept.addr.eq(read.addr),
                 marks.addr.eq(write.addr),
@@ -148,9 +155,11 @@ class DescriptorWords(wiring.Component):
             m.d.sync += self.tag.eq(0)
         with m.If(self.clear):
             m.d.sync += place.eq(0)
+        shown = Signal()
         m.d.sync += [
-            bus.ack.eq(bus.request),
-            bus.error.eq(bus.request & error),
-            bus.value.eq(Mux(bus.request & ~bus.write & ~error, self.word, 0)),
+            bus.ack.eq((bus.request | held) & ~waits),
+            bus.error.eq((bus.request | held) & error),
+            shown.eq(bus.request & ~bus.write & ~error),
         ]
+        m.d.comb += bus.value.eq(Mux(shown, self.word, 0))
         return m

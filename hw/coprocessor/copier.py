@@ -29,7 +29,7 @@ class Copier(wiring.Component):
     -------
     start : ``In(1)``
         A copy begins. What follows stays until it is done.
-    m, n : ``In(16)``
+    m, n : ``In(params.size_bits)``
     source, target : ``In(addr_bits)``
         Of the first row; any byte.
     source_stride, target_stride : ``In(16)``, ``In(18)``
@@ -55,8 +55,8 @@ class Copier(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
                 "source": In(bits),
                 "target": In(bits),
                 "source_stride": In(16),
@@ -78,7 +78,9 @@ class Copier(wiring.Component):
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=params.data_width + 1, depth=depth + 1)
         free = Signal(range(depth + 1), init=depth)  # words that no read was begun for
 
-        left_m, left, behind = Signal(16), Signal(16), Signal(16)
+        left_m, left, behind = (
+            Signal(params.size_bits, name=name) for name in ("left_m", "left", "behind")
+        )
         source, target = Signal(params.addr_bits), Signal(params.addr_bits)
         active, ending, waiting = Signal(), Signal(), Signal(12)
 

@@ -17,6 +17,7 @@ from hw.coprocessor.control_facts import facts_of
 from hw.coprocessor.datapath import Datapath
 from hw.coprocessor.engine_facts import EngineFacts
 from hw.coprocessor.params import CoprocessorParams
+from hw.coprocessor.sizes import expected
 from hw.spec.coprocessor import DESCRIPTOR_BYTES
 from hw.spec.registers import WINDOW
 
@@ -57,10 +58,14 @@ def contract_of(params: CoprocessorParams) -> dict[str, Any]:
         "rows": params.rows,
         "columns": params.columns,
         "c_bytes": params.c_bytes,
+        "accumulate": params.accumulate,
         "a_word": params.act_word,
         "a_depth": params.act_depth,
         "data_width": params.data_width,
         "addr_bits": params.addr_bits,
+        "size_bits": params.size_bits,
+        "expected": expected(params),
+        "features": params.features,
         "max_burst": params.max_burst,
         "outstanding": params.outstanding,
         "registers": params.registers.describe(),
@@ -139,12 +144,18 @@ class CoprocessorCore(wiring.Component):
         m.submodules.datapath = datapath = Datapath(params)
         limits = (params.max_burst, params.outstanding)
         bus = (params.addr_bits, params.data_width)
-        aligns = {"a": 1, "w": params.w_align, "s": params.s_align}
+        aligns = {"a": 1, "w": params.w_align, "s": params.s_align, "r": 1}
         kinds = datapath.kinds
+        fetches = [DESCRIPTOR_BYTES] if params.queue else []
         m.submodules.read = read = ReadMaster(
-            *bus, [DESCRIPTOR_BYTES, *(aligns[kind] for kind in kinds)], *limits
+            *bus,
+            [*fetches, *(aligns[kind] for kind in kinds)],
+            *limits,
+            max_bytes=params.max_read,
         )
-        m.submodules.write = write = WriteMaster(*bus, 2, 1, *limits)
+        m.submodules.write = write = WriteMaster(
+            *bus, 1 + params.queue, 1, *limits, max_bytes=params.max_write
+        )
         for ports, master in ((axi4_read_ports, read), (axi4_write_ports, write)):
             for name, member in ports(MEMORY, *bus).items():
                 outer, inner = getattr(self, name), getattr(master, name)
@@ -152,18 +163,19 @@ class CoprocessorCore(wiring.Component):
 
         wiring.connect(m, wiring.flipped(self.bus), control.bus)
         wiring.connect(m, control.job, datapath.job)
-        wiring.connect(m, control.cmd, read.commands[0])
-        wiring.connect(m, read.beats[0], control.beats)
-        for place, kind in enumerate(kinds, 1):
+        for place, kind in enumerate(kinds, len(fetches)):
             wiring.connect(m, getattr(datapath, f"{kind}_command"), read.commands[place])
             wiring.connect(m, read.beats[place], getattr(datapath, f"{kind}_beat"))
         wiring.connect(m, datapath.c_command, write.commands[0])
         wiring.connect(m, datapath.c_beat, write.beats[0])
-        wiring.connect(m, control.record_cmd, write.commands[1])
-        wiring.connect(m, control.record_beats, write.beats[1])
+        if params.queue:
+            wiring.connect(m, control.cmd, read.commands[0])
+            wiring.connect(m, read.beats[0], control.beats)
+            wiring.connect(m, control.record_cmd, write.commands[1])
+            wiring.connect(m, control.record_beats, write.beats[1])
+            m.d.comb += control.record_done.eq(write.done[1])
         m.d.comb += [
             datapath.c_written.eq(write.done[0]),
-            control.record_done.eq(write.done[1]),
             control.done.eq(datapath.done),
             control.engine_error.eq(datapath.engine_error),
             control.nan.eq(datapath.nan),

@@ -13,12 +13,12 @@ from hw.arith.wires import wire
 from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.copier import Copier
-from hw.coprocessor.job import job_signature
-from hw.coprocessor.panel_buffer import COUNT_BITS, PanelBuffer
+from hw.coprocessor.engine_facts import EngineFacts
+from hw.coprocessor.panel_buffer import PanelBuffer
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.row_buffer import RowBuffer
 from hw.coprocessor.store import Store
-from hw.mpgemm.shape import Shape
+from hw.coprocessor.vector import Filler, Gatherer
 
 __all__ = ["Datapath"]
 
@@ -36,8 +36,8 @@ class Datapath(wiring.Component):
 
     Members
     -------
-    job : ``In(job_signature(addr_bits, engines))``
-        Taken when it is begun.
+    job : ``In(params.job_signature)``
+        Taken when it is begun. Its payload stays until ``done`` or ``clear``.
     done : ``Out(1)``
         For one cycle: all bytes of C are in memory. The next job is taken only later.
     engine_error, nan : ``Out(1)``
@@ -48,7 +48,9 @@ class Datapath(wiring.Component):
     a_command, w_command, s_command : ``Out(command(addr_bits))``
         What to read of A, W and S. Those of A begin at any byte, the others at multiples of
         ``params.w_align`` and ``params.s_align``. S is absent in engines without scales.
-    a_beat, w_beat, s_beat : ``In(read_beats(data_width))``
+    r_command : ``Out(command(addr_bits))``
+        What to read of C, at any byte. Present with ``params.accumulate``.
+    a_beat, w_beat, s_beat, r_beat : ``In(read_beats(data_width))``
     c_command : ``Out(command(addr_bits))``, ``c_beat`` : ``Out(write_beats(data_width))``
         What to write; commands begin at any byte.
     c_written : ``In(1)``
@@ -65,15 +67,14 @@ class Datapath(wiring.Component):
     ------
     One step per cycle, as long as memory brings the operands. Commands and beats to memory come
     from registers. A job begins two cycles after it was taken; up to 18 with bit planes, or groups
-    whose steps are no power of two.
+    whose steps are no power of two, and rows of cells with ``ws``.
     """
 
     def __init__(self, params: CoprocessorParams):
         self.params = params
         bits, width = params.addr_bits, params.data_width
-        self.kinds = ("a", "w", "s") if params.scaled else ("a", "w")
-        job = job_signature(bits, len(params.parts))
-        members: dict[str, Any] = {"job": In(job), "clear": In(1)}
+        self.kinds = ("a", "w", *("s" * bool(params.scaled)), *("r" * params.accumulate))
+        members: dict[str, Any] = {"job": In(params.job_signature), "clear": In(1)}
         members |= {name: Out(1) for name in ("done", "engine_error", "nan")}
         for kind in self.kinds:
             members |= {
@@ -101,22 +102,33 @@ class Datapath(wiring.Component):
         parts_of, engines = params.parts, []
         for number, part in enumerate(parts_of):
             engine = part.build_engine()
+            engine.sliced = params.slices
             m.submodules[f"engine{number or ''}"] = engine
             engines.append(engine)
         m.submodules.rows = rows = RowBuffer(params)
         m.submodules.panels = panels = PanelBuffer(params, "wgt")
         m.submodules.store = store = Store(params)
         parts: list[Any] = [rows, panels, store]
+        job = self.job.payload
         for number, engine in enumerate(engines):
-            wiring.connect(m, getattr(rows, rows.acts[number]), engine.s_axis_act)
-            wiring.connect(m, getattr(panels, f"beats{number or ''}"), engine.s_axis_wgt)
+            act, wgt = getattr(rows, rows.acts[number]), getattr(panels, f"beats{number or ''}")
+            if parts_of[number].switched:
+                act, wgt = self._switched(m, number, job, act, wgt)
+            wiring.connect(m, act, engine.s_axis_act)
+            wiring.connect(m, wgt, engine.s_axis_wgt)
             wiring.connect(m, engine.m_axis_out, getattr(store, f"out{number or ''}"))
         wiring.connect(m, panels.command, wiring.flipped(self.w_command))
         wiring.connect(m, wiring.flipped(self.w_beat), panels.beat)
 
-        job = Signal(self.job.payload.shape())
         start, copies = Signal(), Signal()
-        self._copies(m, rows, store, job, copies)
+        if params.copies:
+            self._copies(m, rows, store, job, copies)
+        else:
+            self._alone(m, rows, store)
+        if params.accumulate:
+            wiring.connect(m, store.fetch, wiring.flipped(self.r_command))
+            wiring.connect(m, wiring.flipped(self.r_beat), store.fetched)
+            m.d.comb += store.accumulate.eq(job.accumulate)
         takes_scale = own(m, job.engine, [part.has_scale for part in parts_of], "takes_scale")
         if params.scaled:
             m.submodules.scales = scales = PanelBuffer(params, "scale")
@@ -129,7 +141,7 @@ class Datapath(wiring.Component):
             m.d.comb += scales.address.eq(job.s)
         slots = [part.act_slot for part in parts_of]
         row_bits = own(m, job.engine, slots, "row_bits", lambda s: job.k << exact_log2(s))
-        depths, less = [part.depth for part in parts_of], (job.k - 1)[:16]
+        depths, less = [part.depth for part in parts_of], (job.k - 1)[: len(job.k)]
         last_step = own(m, job.engine, depths, "own_steps", lambda d: less >> exact_log2(d))
         last_step = wire(m, last_step, "last_step")
         m.d.comb += [
@@ -170,7 +182,7 @@ class Datapath(wiring.Component):
             copies.eq(busy & job.copy & ~sized),
         ]
         with m.If(taken):
-            m.d.sync += [busy.eq(1), job.eq(self.job.payload)]
+            m.d.sync += busy.eq(1)
         with m.If(start | copies):
             m.d.sync += sized.eq(1)
         with m.If(self.done):
@@ -216,22 +228,43 @@ class Datapath(wiring.Component):
                 other.ready.eq(outer.ready & ~ours),
             ]
 
+    def _alone(self, m: Module, rows: RowBuffer, store: Store) -> None:
+        """Give A and C to those who compute; there is no copier."""
+        wiring.connect(m, rows.command, wiring.flipped(self.a_command))
+        wiring.connect(m, wiring.flipped(self.a_beat), rows.beat)
+        wiring.connect(m, store.command, wiring.flipped(self.c_command))
+        wiring.connect(m, store.beat, wiring.flipped(self.c_beat))
+        m.d.comb += [store.written.eq(self.c_written), self.done.eq(store.done)]
+
+    def _switched(self, m: Module, number: int, job: Any, act: Any, wgt: Any) -> tuple[Any, Any]:
+        """Return the streams of an engine in which a job for a vector lets the weights stay."""
+        shape = self.params.parts[number].shape
+        gatherer = Gatherer(shape.rows, shape.depth * shape.lane_bits)
+        filler = Filler(shape.rows, shape.wgt_bits)
+        m.submodules[f"gatherer{number or ''}"] = gatherer
+        m.submodules[f"filler{number or ''}"] = filler
+        wiring.connect(m, act, gatherer.i)
+        wiring.connect(m, wgt, filler.i)
+        m.d.comb += [gatherer.on.eq(job.gemv), filler.on.eq(job.gemv)]
+        return gatherer.o, filler.o
+
     def _weights(
         self, m: Module, panels: PanelBuffer, job: Any, last_step: Value, taken: Value
     ) -> Value:
         """Give ``panels`` its number of slots; return whether it has it."""
-        shapes = [part.shape for part in self.params.parts]
-        if all(shape.beats == 1 for shape in shapes):
+        parts = self.params.parts
+        if all(part.beats == 1 for part in parts):
             m.d.comb += panels.last_slot.eq(last_step)
             return Const(1, 1)
-        more = [count for shape in shapes for count in _beats_less(shape)]
-        left, begun, last = Signal(4), Signal(), Signal(COUNT_BITS)
+        more = [count for part in parts for count in _beats_less(part)]
+        size = max(more).bit_length()
+        left, begun, last = Signal(size), Signal(), Signal(self.params.count_bits)
         m.d.comb += panels.last_slot.eq(last)
         m.d.sync += begun.eq(taken)
         with m.If(taken):
             m.d.sync += left.eq(~0)
         with m.Elif(begun):
-            m.d.sync += [left.eq(lookup(more, Cat(job.bits, job.engine), 4)), last.eq(last_step)]
+            m.d.sync += [left.eq(lookup(more, Cat(job.bits, job.engine), size)), last.eq(last_step)]
         with m.Elif(left.any()):
             m.d.sync += [left.eq(left - 1), last.eq(last + last_step + 1)]
         return wire(m, ~left.any(), "weights_sized")
@@ -267,15 +300,22 @@ class Datapath(wiring.Component):
 
     def _engine_jobs(self, m: Module, engines: list[Any], job: Any, start: Value) -> None:
         """Give the chosen engine a job for each column tile."""
-        columns, left = self.params.columns, Signal(16)
+        columns, left = self.params.columns, Signal(self.params.size_bits)
         closes = wire(m, left <= columns, "closes_n")
-        width = Mux(closes, left, columns)[:16]
+        width = Mux(closes, left, columns)[: len(left)]
+
+        def wide(size: Value) -> Value:
+            return Cat(size, Const(0, 16 - len(size)))
+
+        sizes = (wide(job.m), wide(width), wide(job.k), job.bits)
         ready = []
         for number, engine in enumerate(engines):
             mine = chosen(job.engine, number)
             m.d.comb += [
                 engine.s_axis_job.valid.eq(left.any() & mine),
-                engine.s_axis_job.payload.tdata.eq(Cat(job.m, width, job.k, job.bits)),
+                engine.s_axis_job.payload.tdata.eq(
+                    Cat(*sizes, job.gemv & self.params.parts[number].switched)
+                ),
             ]
             ready.append(engine.s_axis_job.ready & mine)
         with m.If(left.any() & Cat(*ready).any()):
@@ -310,9 +350,12 @@ class Datapath(wiring.Component):
         ]
 
 
-def _beats_less(shape: Shape) -> list[int]:
+def _beats_less(part: EngineFacts) -> list[int]:
     """Return the beats of weights of a step, less one, by the bit planes of a job."""
+    shape = part.shape
     if shape.sparse:
         return [0] + [shape.beats - 1] * 15
+    if not part.plane_counts:
+        return [part.beats - 1] * 16
     planes = [shape.planes, *range(1, 16)]
     return [-(-count // shape.planes_per_beat) - 1 for count in planes]

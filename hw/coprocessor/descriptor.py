@@ -6,13 +6,12 @@ from operator import and_, or_
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.coprocessor.choice import own
 from hw.coprocessor.control_facts import ControlFacts
-from hw.coprocessor.job import job_signature
 from hw.spec.coprocessor import (
     ACTIVATIONS,
     DESCRIPTOR,
@@ -23,16 +22,9 @@ from hw.spec.coprocessor import (
     OPS,
 )
 
-__all__ = ["DescriptorReader", "job_layout", "row_bytes"]
+__all__ = ["DescriptorReader", "row_bytes"]
 
 _ADDRESSES = ("a", "w", "c", "s")
-
-
-def job_layout(facts: ControlFacts) -> data.StructLayout:
-    """Return the payload of :func:`~hw.coprocessor.job.job_signature`."""
-    signature = job_signature(facts.addr_bits, len(facts.engines))
-    layout: data.StructLayout = signature.members["payload"].shape
-    return layout
 
 
 def row_bytes(m: Module, facts: ControlFacts, job: Any) -> tuple[Value, Value]:
@@ -61,7 +53,7 @@ class DescriptorReader(wiring.Component):
     -------
     valid, index, word : ``In(1)``, ``In(4)``, ``In(32)``
         A word, and which. Word 0 begins a new descriptor.
-    job : ``Out(job_layout(facts))``
+    job : ``Out(facts.job_layout)``
         The job; it stays until the next descriptor.
     fence, irq, last, tag : ``Out(1)``, ``Out(1)``, ``Out(1)``, ``Out(16)``
         What else it says.
@@ -81,7 +73,7 @@ class DescriptorReader(wiring.Component):
                 "valid": In(1),
                 "index": In(4),
                 "word": In(32),
-                "job": Out(job_layout(facts)),
+                "job": Out(facts.job_layout),
                 "fence": Out(1),
                 "irq": Out(1),
                 "last": Out(1),
@@ -98,7 +90,7 @@ class DescriptorReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, facts, job = Module(), self.facts, self.job
         wrong = {name: Signal(name=name) for name in ("descriptor", "unsupported", "size")}
-        beyond, gemv = Signal(), Signal()
+        beyond = Signal()
         field, bits = self._field, facts.addr_bits
         a_row, c_row = row_bytes(m, facts, job)
         all_of, some_of = self._accepted()
@@ -124,13 +116,14 @@ class DescriptorReader(wiring.Component):
                         | (field("version") != DESCRIPTOR_VERSION)
                     ),
                     wrong["unsupported"].eq(
-                        ~Cat(op == code for code in OPS.values()).any()
+                        ~Cat(op == OPS[name] for name in self._ops()).any()
                         | (flags & ~some_of & 0xFF).any()
                     ),
                     asked.eq(flags & ~all_of),
                     self.fence.eq(op == OPS["fence"]),
-                    job.copy.eq(op == OPS["copy"]),
-                    gemv.eq(op == OPS["gemv"]),
+                    job.copy.eq((op == OPS["copy"]) & facts.copies),
+                    job.gemv.eq(op == OPS["gemv"]),
+                    job.accumulate.eq(flags[FLAGS["accumulate"]]),
                     self.irq.eq(flags[FLAGS["irq"]]),
                     self.last.eq(flags[FLAGS["last"]]),
                 ]
@@ -156,7 +149,8 @@ class DescriptorReader(wiring.Component):
             with m.Case(2):
                 m.d.sync += [job.m.eq(field("m")), job.n.eq(field("n"))]
                 zero = (field("m") == 0) | (field("n") == 0)
-                blame("size", ~self.fence & (zero | gemv & (field("m") != 1)))
+                large = (field("m") | field("n"))[facts.size_bits :].any()
+                blame("size", ~self.fence & (zero | large | job.gemv & (field("m") != 1)))
             with m.Case(3):
                 m.d.sync += job.k.eq(field("k"))
                 long = field("k") > Mux(job.copy, 1, max_k)
@@ -198,6 +192,10 @@ class DescriptorReader(wiring.Component):
                 m.d.comb += self.error.eq(ERROR_CODES[name])
         return m
 
+    def _ops(self) -> list[str]:
+        """Return the ops that are there."""
+        return [name for name in OPS if name != "copy" or self.facts.copies]
+
     def _foreign(self, number: int) -> Value:
         """Return whether a format or layout is another than that of an engine."""
         facts, field = self.facts.engines[number], self._field
@@ -219,6 +217,7 @@ class DescriptorReader(wiring.Component):
 def _flags(facts: ControlFacts) -> int:
     """Return the flags that an engine accepts."""
     names = ["irq", "last"]
+    names += ["accumulate"] if facts.accumulate else []
     names += ["bias"] if facts.bias else []
     names += ["zero_point"] if facts.zero_point else []
     return sum(1 << FLAGS[name] for name in names)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from amaranth.lib import wiring
-
 from hw.coprocessor.engine_text import EngineParams, engine_params_of
 from hw.coprocessor.engine_text import build_engine as build
 from hw.mpgemm.array_params import ArrayParams
@@ -58,7 +56,7 @@ class EngineFacts:
         """Sizes of what leaves the engine."""
         return self.engine_params.epilogue.result(self.shape)
 
-    def build_engine(self) -> wiring.Component:
+    def build_engine(self) -> Any:
         """Return a new engine."""
         return build(self.engine_params)
 
@@ -85,7 +83,15 @@ class EngineFacts:
     @property
     def beats(self) -> int:
         """Most beats of weights of a step."""
+        params = self.engine_params
+        if isinstance(params, ArrayParams) and params.flow.stationary:
+            return 1 if params.loads_tiles else params.rows
         return self.shape.beats
+
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return self.shape.switched
 
     @property
     def group_steps(self) -> int:
@@ -171,6 +177,11 @@ class EngineFacts:
         """Whether results are binary32 numbers."""
         out: dict[str, Any] = self.engine_params.epilogue.out_format(self.shape)
         return bool(out["format"] == "fp32")
+
+    @property
+    def sums(self) -> bool:
+        """Whether results are sums as they are, to which others can be added."""
+        return not self.result_float and not self.shape.finish_bits
 
     @property
     def a_format(self) -> int:

@@ -7,14 +7,19 @@ from amaranth.lib import data, stream
 __all__ = ["job_signature"]
 
 
-def job_signature(addr_bits: int, engines: int = 1) -> stream.Signature:
-    """Return the stream of jobs: sizes, addresses, strides in bytes, the activation, the engine."""
+def job_signature(
+    addr_bits: int, engines: int = 1, size_bits: int = 16, k_bits: int = 16
+) -> stream.Signature:
+    """Return the stream of jobs: sizes, addresses, strides in bytes, the activation, the engine.
+
+    ``size_bits`` are those of M and N.
+    """
     return stream.Signature(
         data.StructLayout(
             {
-                "m": 16,
-                "n": 16,
-                "k": 16,
+                "m": size_bits,
+                "n": size_bits,
+                "k": k_bits,
                 "bits": 4,
                 "a": addr_bits,
                 "w": addr_bits,
@@ -28,6 +33,8 @@ def job_signature(addr_bits: int, engines: int = 1) -> stream.Signature:
                 "low": signed(8),
                 "copy": 1,
                 "engine": range(engines),
+                "gemv": 1,
+                "accumulate": 1,
             }
         )
     )

@@ -15,10 +15,7 @@ from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
 from hw.coprocessor.ring import Ring
 
-__all__ = ["COUNT_BITS", "PanelBuffer"]
-
-#: Bits that hold the slots of a panel: K steps of up to 16 beats.
-COUNT_BITS = 20
+__all__ = ["PanelBuffer"]
 
 
 class PanelBuffer(wiring.Component):
@@ -37,10 +34,10 @@ class PanelBuffer(wiring.Component):
     -------
     start : ``In(1)``
         A job begins. What follows stays until all of it has left.
-    m, n : ``In(16)``
+    m, n : ``In(params.size_bits)``
     choice : ``In``
         The engine that it is for.
-    last_slot : ``In(COUNT_BITS)``
+    last_slot : ``In(params.count_bits)``
         Slots of a panel, less one. Where scales have those of rows, a panel is that of one tile.
     address : ``In(addr_bits)``, ``stride`` : ``In(20)``
         Of the first panel, and bytes from one to the next; 0: without gap.
@@ -80,9 +77,9 @@ class PanelBuffer(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
-                "last_slot": In(COUNT_BITS),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
+                "last_slot": In(params.count_bits),
                 "address": In(params.addr_bits),
                 "stride": In(20),
                 "yields": In(1),
@@ -107,7 +104,8 @@ class PanelBuffer(wiring.Component):
             items=tuple(8 * slot for slot in self.slots),
             depth=self.depth,
             tile=(params.rows, params.columns),
-            count_bits=COUNT_BITS,
+            count_bits=params.count_bits,
+            size_bits=params.size_bits,
             replay=replay,
             protected=params.protected,
         )
@@ -152,7 +150,8 @@ class PanelBuffer(wiring.Component):
             Signal(),
             Signal(),
         )  # there is something left; whether a panel fits is clear
-        left, left_m, left_n = Signal(COUNT_BITS), Signal(16), Signal(16)
+        left = Signal(self.params.count_bits)
+        left_m, left_n = (Signal(self.params.size_bits, name=f"left_{name}") for name in "mn")
         here, panel = Signal(bits, name="here"), Signal(bits, name="panel")
         reserved = Signal(ring.place)
 

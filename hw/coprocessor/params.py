@@ -9,10 +9,20 @@ from operator import or_
 from types import MappingProxyType
 from typing import Any
 
+from amaranth.lib import stream
+from amaranth.utils import bits_for
+
 from hw.coprocessor.engine_facts import EngineFacts, OneEngine, power
 from hw.coprocessor.engine_text import resolved_engine
+from hw.coprocessor.job import job_signature
 from hw.mpgemm.array_params import ArrayParams
-from hw.spec.coprocessor import MAX_ENGINES, coprocessor_map
+from hw.spec.coprocessor import (
+    DESCRIPTOR_BYTES,
+    FEATURES,
+    MAX_ENGINES,
+    RECORD_BYTES,
+    coprocessor_map,
+)
 from hw.spec.registers import RegisterMap, build_id
 
 __all__ = ["DEFAULTS", "PRESETS", "PROTECTIONS", "CoprocessorParams"]
@@ -29,22 +39,34 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "max_burst": 16,
         "outstanding": 8,
         "perf": True,
+        "queue": True,
+        "copies": True,
+        "watchdog": True,
+        "slices": True,
+        "size_bits": 16,
         "protect": "none",
+        "accumulate": False,
     }
 )
 
 #: What a preset sets, where no option says otherwise.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "tiny": {  # more than an iCEBreaker has room for
+        "tiny": {  # iCEBreaker: as little as computes
             "engine": "array --dataflow tree --rows 1 --columns 2 --lanes 4 --format int4 "
-            "--max-k 1024",
+            "--max-k 1024 --target ice40",
             "data_width": 32,
+            "addr_bits": 17,
             "act_kib": 1,
             "wgt_kib": 1,
             "max_burst": 8,
-            "outstanding": 2,
+            "outstanding": 1,
             "perf": False,
+            "queue": False,
+            "copies": False,
+            "watchdog": False,
+            "slices": False,
+            "size_bits": 10,
         },
         "small": {  # ULX3S 85F, Tang Nano 20K
             "engine": "array --dataflow cube --rows 2 --columns 4 --lanes 4 --format int4",
@@ -78,6 +100,7 @@ _RANGES = (
     ("wgt_kib", 1, 4096),
     ("max_burst", 1, 256),
     ("outstanding", 1, 64),
+    ("size_bits", 8, 16),
 )
 
 #: Stands for "as the preset has it, or DEFAULTS".
@@ -101,7 +124,13 @@ class CoprocessorParams(EngineFacts):
     max_burst: int = _UNSET  #: Beats of the longest burst.
     outstanding: int = _UNSET  #: Bursts that may be under way, each direction.
     perf: bool = _UNSET  #: Whether there are counters.
+    queue: bool = _UNSET  #: Whether descriptors can come from a ring in memory.
+    copies: bool = _UNSET  #: Whether there is the op "copy".
+    watchdog: bool = _UNSET  #: Whether a bus that stands still is noticed.
+    slices: bool = _UNSET  #: Whether register slices part engine and buffers.
+    size_bits: int = _UNSET  #: Bits of M and N.
     protect: str = _UNSET  #: Of buffers, descriptors and registers: one of :data:`PROTECTIONS`.
+    accumulate: bool = _UNSET  #: Whether products may be added to what C holds.
     preset: str | None = None  #: One of :data:`PRESETS`.
 
     def __post_init__(self) -> None:
@@ -119,8 +148,9 @@ class CoprocessorParams(EngineFacts):
                 raise ValueError(f"{name} must be an integer from {least} to {most}, not {value!r}")
         if self.max_burst & (self.max_burst - 1):
             raise ValueError(f"max_burst must be a power of two, not {self.max_burst}")
-        if not isinstance(self.perf, bool):
-            raise ValueError(f"perf must be True or False, not {self.perf!r}")
+        for name in ("perf", "queue", "copies", "watchdog", "slices", "accumulate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.protect not in PROTECTIONS:
             raise ValueError(f"protect must be none or secded, not {self.protect!r}")
         if self.max_burst * self.bus_bytes > 4096:
@@ -158,15 +188,30 @@ class CoprocessorParams(EngineFacts):
             raise ValueError(
                 f"results must have at most 64 bits behind a co-processor, not {8 * self.c_bytes}"
             )
+        if self.accumulate and not any(part.sums for part in self.parts):
+            raise ValueError(
+                "accumulate must not be given where no engine gives sums of integers, "
+                f"as with {self.text!r}"
+            )
+        if self.accumulate and 8 * self.c_bytes > self.data_width:
+            raise ValueError(
+                f"data_width must be at least {8 * self.c_bytes}, the bits of a result, with "
+                f"accumulate, not {self.data_width}"
+            )
 
     def _check_engine(self, part: EngineFacts) -> None:
         """Refuse an engine whose beats do not fit the contract."""
         params, shape = part.engine_params, part.shape
         if isinstance(params, ArrayParams):
-            if params.flow.batched:
+            if params.swapped:
                 raise ValueError(
-                    "dataflow must be one whose sums stay in place behind a co-processor, "
-                    f"broadcast, cube, os or tree, not {params.dataflow!r}"
+                    "dataflow must be one that gives rows of C behind a co-processor, broadcast, "
+                    f"cube, os, os-ws, tree or ws, not {params.dataflow!r}, which gives columns"
+                )
+            if params.flow.stationary and params.batch != 1:
+                raise ValueError(
+                    "depth must be 1 with dataflow ws behind a co-processor, which sends the "
+                    f"weights again for each row of A, not {params.batch}"
                 )
         elif shape.act_masked:
             raise ValueError(
@@ -246,6 +291,35 @@ class CoprocessorParams(EngineFacts):
         """Multiple of bytes at which every read of S begins, 0 without scales."""
         return min((16, *(part.s_slot for part in self.scaled))) if self.scaled else 0
 
+    # Sizes.
+
+    @property
+    def k_bits(self) -> int:
+        """Bits of K."""
+        return bits_for(max(part.max_k for part in self.parts))
+
+    @property
+    def count_bits(self) -> int:
+        """Bits that hold the slots of a panel: K steps of up to 16 beats."""
+        beats = max(part.beats for part in self.parts)
+        return self.k_bits + bits_for(beats - 1) if beats > 1 else self.k_bits
+
+    @property
+    def job_signature(self) -> stream.Signature:
+        """The stream of jobs for the datapath."""
+        return job_signature(self.addr_bits, len(self.parts), self.size_bits, self.k_bits)
+
+    @property
+    def features(self) -> dict[str, bool]:
+        """What of :data:`hw.spec.coprocessor.FEATURES` is there."""
+        return {
+            "queue": self.queue,
+            "copy": self.copies,
+            "timeout": self.watchdog,
+            "counters": self.perf,
+            "protection": self.protected,
+        }
+
     # Buffers.
 
     @property
@@ -284,6 +358,18 @@ class CoprocessorParams(EngineFacts):
             bits.append(-(-steps // (part.group_steps or steps)) * 8 * part.s_slot)
         return max(4, power(-(-max(bits) // self.scale_word))) if self.scaled else 0
 
+    @property
+    def max_read(self) -> int:
+        """Bytes of the longest read, none longer than a burst or a word of a buffer."""
+        words = (self.act_word, self.wgt_word, self.scale_word)
+        return max(DESCRIPTOR_BYTES, self.max_burst * self.bus_bytes, max(words) // 8)
+
+    @property
+    def max_write(self) -> int:
+        """Bytes of the longest write: a row of a tile, a piece of a copy, a record."""
+        row = self.columns * self.c_bytes
+        return max(RECORD_BYTES, self.max_burst * self.bus_bytes, row)
+
     def chunk(self, word: int, depth: int) -> int:
         """Words of a read: a burst, or half of what a buffer of ``depth`` words holds."""
         return max(1, min(self.max_burst * self.data_width // word, depth // 2))
@@ -307,6 +393,8 @@ class CoprocessorParams(EngineFacts):
             for part in self.parts
         ]
         computed: dict[str, Any] = each[0] if len(each) == 1 else {"engines": each}
+        if self.accumulate:
+            computed = {**computed, "accumulate": True}
         acc_bits = [part.shape.acc_bits for part in self.parts]
         bits = self.rows * self.act_depth * self.act_word
         bits += self.wgt_depth * self.wgt_word + self.scale_depth * self.scale_word
@@ -325,6 +413,8 @@ class CoprocessorParams(EngineFacts):
             max_burst=self.max_burst,
             outstanding=self.outstanding,
             addr_bits=self.addr_bits,
+            features=sum(1 << FEATURES[name] for name, there in self.features.items() if there),
+            size_bits=self.size_bits,
             build=build_id({**computed, **reached}),
             numbers=[part.numbers for part in self.parts],
         )

@@ -39,8 +39,8 @@ class Ring(wiring.Component):
         Words of a bank, a power of two.
     tile : (int, int)
         Rows and columns of a tile of C.
-    count_bits : int
-        Bits of ``last_item``.
+    count_bits, size_bits : int
+        Bits of ``last_item``; of ``m`` and ``n``.
     replay : str
         One of :data:`REPLAYS`.
     protected : bool
@@ -66,15 +66,15 @@ class Ring(wiring.Component):
         Words below this place may be overwritten; places count modulo ``2 * depth``.
     active : ``Out(1)``
         There are words left to read.
-    left_n : ``Out(16)``
+    left_n : ``Out(size_bits)``
         Columns of C that are left, those of the tile that is read included.
     corrected, detected : ``Out(1)``
         For one cycle: a word that was read had an error, that was corrected or was not.
 
     Timing
     ------
-    One beat and one item per cycle. A word can be read two cycles after its last beat came. Errors
-    are told two cycles after the read.
+    One beat and one item per cycle. A word can be read in the cycle after its last beat came, with
+    ``protected`` one later. Errors are told two cycles after the read.
     """
 
     def __init__(
@@ -87,12 +87,13 @@ class Ring(wiring.Component):
         depth: int,
         tile: tuple[int, int],
         count_bits: int,
+        size_bits: int = 16,
         replay: str,
         protected: bool = False,
     ):
         self.width, self.banks, self.word, self.sizes = width, banks, word, items
         self.depth, self.tile, self.replay = depth, tile, replay
-        self.protected = protected
+        self.protected, self._size_bits = protected, size_bits
         self.place = exact_log2(depth) + 1
         super().__init__(
             {
@@ -100,8 +101,8 @@ class Ring(wiring.Component):
                 "bank": In(range(banks)),
                 "completes": In(1),
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
+                "m": In(size_bits),
+                "n": In(size_bits),
                 "last_item": In(count_bits),
                 "choice": In(range(len(items))),
                 "streams": In(1),
@@ -110,7 +111,7 @@ class Ring(wiring.Component):
                 ),
                 "free": Out(self.place),
                 "active": Out(1),
-                "left_n": Out(16),
+                "left_n": Out(size_bits),
                 "corrected": Out(1),
                 "detected": Out(1),
             }
@@ -118,7 +119,7 @@ class Ring(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        self._left_m = Signal(16, name="left_m")
+        self._left_m = Signal(self._size_bits, name="left_m")
         filled = Signal(self.place)  # words below are complete in all banks
         ports = self._memories(m, filled)
         take, place, tail, closes = self._places(m, filled)
@@ -162,9 +163,11 @@ class Ring(wiring.Component):
         """Add the memories and what writes them; return their read ports."""
         parts = self.word // self.width
         came, place, base = Signal(), Signal(self.place), Signal(self.place)
-        beat = Signal(self.beat.payload.shape(), reset_less=True)
+        beat = Signal(self.beat.payload.shape(), reset_less=self.protected)
         bank, completes = Signal.like(self.bank), Signal()
-        m.d.sync += [
+        # Check bits take a cycle of their own.
+        domain = m.d.sync if self.protected else m.d.comb
+        domain += [
             came.eq(self.beat.valid),
             beat.eq(self.beat.payload),
             bank.eq(self.bank),

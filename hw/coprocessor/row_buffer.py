@@ -31,8 +31,8 @@ class RowBuffer(wiring.Component):
     -------
     start : ``In(1)``
         A job begins. What follows stays until all of it has left.
-    m, n : ``In(16)``
-    last_step : ``In(16)``
+    m, n : ``In(params.size_bits)``
+    last_step : ``In(params.k_bits)``
         Steps of a tile, less one.
     row_bytes : ``In``
         Bytes of a row of A.
@@ -62,14 +62,14 @@ class RowBuffer(wiring.Component):
         self.word_bytes = params.act_word // 8
         self.chunk = params.chunk(params.act_word, params.act_depth)
         slots = [part.act_slot for part in params.parts]
-        self.byte_bits = 16 + max(0, exact_log2(max(slots)) - 3)
+        self.byte_bits = params.k_bits + max(0, exact_log2(max(slots)) - 3)
         self.acts = ["act", *(f"act{i}" for i in range(1, len(slots)))]
         super().__init__(
             {
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
-                "last_step": In(16),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
+                "last_step": In(params.k_bits),
                 "row_bytes": In(self.byte_bits),
                 "address": In(params.addr_bits),
                 "stride": In(16),
@@ -96,7 +96,8 @@ class RowBuffer(wiring.Component):
             items=tuple(part.act_item for part in params.parts),
             depth=params.act_depth,
             tile=(params.rows, params.columns),
-            count_bits=16,
+            count_bits=params.k_bits,
+            size_bits=params.size_bits,
             replay="columns",
             protected=params.protected,
         )
@@ -141,7 +142,8 @@ class RowBuffer(wiring.Component):
         rows, columns = ring.tile
         chunk_bytes = self.chunk * self.word_bytes
         fetches, first = Signal(), Signal()  # there is something left; it is the tile's first chunk
-        left, left_m, left_n = Signal(self.byte_bits), Signal(16), Signal(16)
+        left = Signal(self.byte_bits)
+        left_m, left_n = (Signal(self.params.size_bits, name=f"left_{name}") for name in "mn")
         row = Signal(range(rows))
         here, chunk, tile = (
             Signal(self.params.addr_bits, name=n) for n in ("here", "chunk", "tile")
@@ -208,7 +210,7 @@ class RowBuffer(wiring.Component):
             "words_less",
             lambda size: self.last_step[exact_log2(ring.word // size) :],
         )
-        left, left_m = Signal(len(words)), Signal(16)
+        left, left_m = Signal(len(words)), Signal(self.params.size_bits)
         row = Signal(range(rows))
         closes_m = wire(m, left_m <= rows, "place_closes_m")
         ends = wire(m, row == Mux(closes_m, (left_m - 1)[: len(row)], rows - 1), "place_ends")

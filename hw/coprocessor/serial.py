@@ -17,10 +17,12 @@ from hw.axi.uart import Receiver, Transmitter, divisor
 from hw.axi.uartbone import Uartbone
 from hw.coprocessor.coprocessor import CoprocessorCore, contract_of, notes_of
 from hw.coprocessor.params import CoprocessorParams
-from hw.spec.bridge import BRIDGE_BASE, BRIDGE_FLAGS, DEVICE_BASE, RAM_BASE, bridge_map
+from hw.spec.bridge import BRIDGE_BASE, BRIDGE_FLAGS, DEVICE_BASE, bridge_map, ram_base
 from hw.spec.registers import WINDOW
 
-__all__ = ["SerialCoprocessor", "SerialParams"]
+__all__ = ["RAM_STYLES", "SerialCoprocessor", "SerialParams"]
+
+RAM_STYLES = ("auto", "huge")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class SerialParams(CoprocessorParams):
     """Parameters of the co-processor with memory of its own behind a UART."""
 
     ram_kib: int = 32  #: Memory, a power of two.
+    ram_style: str = "auto"  #: ``huge``: of large blocks, whose contents are unknown at first.
     clock_hz: int = 25_000_000
     baud: int = 115_200
 
@@ -35,12 +38,14 @@ class SerialParams(CoprocessorParams):
         super().__post_init__()
         if self.ram_kib not in (1 << n for n in range(14)):
             raise ValueError(f"ram_kib must be a power of two from 1 to 8192, not {self.ram_kib!r}")
-        least = (RAM_BASE + self.ram_bytes - 1).bit_length()
+        least = self.ram_bytes.bit_length()
         if self.addr_bits < least:
             raise ValueError(
-                f"addr_bits must be at least {least} for memory at {RAM_BASE:#x}, "
-                f"not {self.addr_bits}"
+                f"addr_bits must be at least {least} for {self.ram_kib} KiB of memory in the upper "
+                f"half of the addresses, not {self.addr_bits}"
             )
+        if self.ram_style not in RAM_STYLES:
+            raise ValueError(f"ram_style must be auto or huge, not {self.ram_style!r}")
         divisor(self.clock_hz, self.baud)
         if self.baud < 2000:  # one word must pass within half of the bridge's 100 ms
             raise ValueError(f"baud must be at least 2000, not {self.baud}")
@@ -49,6 +54,11 @@ class SerialParams(CoprocessorParams):
     def ram_bytes(self) -> int:
         """Bytes of memory."""
         return self.ram_kib << 10
+
+    @property
+    def ram_base(self) -> int:
+        """Where memory begins."""
+        return ram_base(self.addr_bits)
 
     @cached_property
     def core(self) -> CoprocessorParams:
@@ -82,31 +92,36 @@ class SerialCoprocessor(wiring.Component):
         self.params = params
         self.cycles = divisor(params.clock_hz, params.baud)
         self.notes = notes_of(params.core)
-        ram = bridge_map(params.ram_bytes)
+        ram = bridge_map(params.ram_bytes, params.ram_base)
         self.contract = {
             **contract_of(params.core),
             "uart": {"cycles_per_bit": self.cycles, "frame": "8N1", "protocol": "uartbone"},
             "bridge": {"base": BRIDGE_BASE, "registers": ram.describe()},
-            "ram": {"base": RAM_BASE, "bytes": params.ram_bytes},
+            "ram": {"base": params.ram_base, "bytes": params.ram_bytes},
         }
         super().__init__({"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1), "led": Out(4)})
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
-        names = bridge_map(params.ram_bytes)
+        names = bridge_map(params.ram_bytes, params.ram_base)
         m.submodules.receiver = receiver = Receiver(self.cycles)
         m.submodules.transmitter = transmitter = Transmitter(self.cycles)
         m.submodules.bridge = bridge = Uartbone(params.clock_hz)
         windows = {
             "device": (DEVICE_BASE, WINDOW, WINDOW.bit_length() - 1),
             "own": (BRIDGE_BASE, WINDOW, WINDOW.bit_length() - 1),
-            "ram": (RAM_BASE, params.ram_bytes, 34),
+            "ram": (params.ram_base, params.ram_bytes, 34),
         }
         m.submodules.decoder = decoder = Decoder(windows)
         m.submodules.core = core = CoprocessorCore(params.core)
         m.submodules.registers = registers = RegisterFile(names, WINDOW.bit_length() - 1)
         bus_shape = (params.core.addr_bits, params.core.data_width)
-        m.submodules.ram = ram = AxiRam(*bus_shape, base=RAM_BASE, size=params.ram_bytes)
+        m.submodules.ram = ram = AxiRam(
+            *bus_shape,
+            base=params.ram_base,
+            size=params.ram_bytes,
+            huge=params.ram_style == "huge",
+        )
         wiring.connect(m, receiver.o, bridge.i)
         wiring.connect(m, bridge.o, transmitter.i)
         wiring.connect(m, bridge.bus, decoder.bus)

@@ -11,9 +11,10 @@ from amaranth.utils import exact_log2
 
 from hw.arith.wires import wire
 from hw.axi.axis import RegisterSlice
-from hw.axi.dma import command, write_beats
+from hw.axi.dma import command, read_beats, write_beats
 from hw.coprocessor.choice import chosen, own
 from hw.coprocessor.params import CoprocessorParams
+from hw.coprocessor.row_walk import RowWalk, Summands
 from hw.mpgemm.writer import out_signature
 from hw.spec.coprocessor import ACTIVATIONS
 
@@ -31,7 +32,7 @@ class Store(wiring.Component):
     -------
     start : ``In(1)``
         A job begins. What follows stays until it is done.
-    m, n : ``In(16)``
+    m, n : ``In(params.size_bits)``
     address : ``In(addr_bits)``, ``stride`` : ``In(18)``
         Of C, in bytes.
     activation : ``In(2)``, ``high``, ``low`` : ``In(signed(8))``
@@ -42,6 +43,10 @@ class Store(wiring.Component):
         The ``m_axis_out`` of each engine.
     command : ``Out(command(addr_bits))``, ``beat`` : ``Out(write_beats(data_width))``
         To the writer of memory. Commands may begin at any byte.
+    accumulate : ``In(1)``
+        Add to what is in memory. Present with ``params.accumulate``, as are the next two.
+    fetch : ``Out(command(addr_bits))``, ``fetched`` : ``In(read_beats(data_width))``
+        To the reader of memory, for each row what it is added to.
     written : ``In(1)``
         A command's bytes are in memory.
     done : ``Out(1)``
@@ -58,11 +63,17 @@ class Store(wiring.Component):
 
     def __init__(self, params: CoprocessorParams):
         self.params = params
+        reads = {
+            "accumulate": In(1),
+            "fetch": Out(command(params.addr_bits)),
+            "fetched": In(read_beats(params.data_width)),
+        }
         super().__init__(
             {
+                **(reads if params.accumulate else {}),
                 "start": In(1),
-                "m": In(16),
-                "n": In(16),
+                "m": In(params.size_bits),
+                "n": In(params.size_bits),
                 "address": In(params.addr_bits),
                 "stride": In(18),
                 "activation": In(2),
@@ -84,7 +95,7 @@ class Store(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m, params = Module(), self.params
-        width, size = params.data_width, exact_log2(params.c_bytes)
+        width = params.data_width
         row_bits = params.columns * 8 * params.c_bytes
         beats = -(-row_bits // width)
         wide = 8 * params.c_bytes > width  # a result takes several beats
@@ -94,27 +105,27 @@ class Store(wiring.Component):
 
         # The row that is being sent, what is left of it at the bottom.
         row, left = Signal(beats * width), Signal(range(beats + 1))
-        left_m, left_n = Signal(16), Signal(16)
-        tile, here = Signal(params.addr_bits), Signal(params.addr_bits)
-        active, waiting = Signal(), Signal(12)  # rows are to come; commands are under way
-
-        closes_m = wire(m, left_m == 1, "closes_m")
-        closes_n = wire(m, left_n <= params.columns, "closes_n")
-        count = wire(
-            m, Mux(closes_n, left_n, params.columns)[: params.columns.bit_length()], "count"
-        )
-        row_bytes = wire(m, count << size, "row_bytes")
+        waiting = Signal(12)  # commands are under way
+        m.submodules.walk = walk = RowWalk(params)
+        sides = ("start", "m", "n", "address", "stride")
+        m.d.comb += [getattr(walk, name).eq(getattr(self, name)) for name in sides]
         last = wire(m, left == 1, "last")
-        sent = wire(m, left.any() & held.i.ready, "sent")
+        sent = Signal()
+        here, word = Const(1, 1), row[:width]  # what is added to
+        if params.accumulate:
+            here, word = self._accumulated(m, word, sent, last, sides)
+        sends = wire(m, left.any() & here, "sends")
+        m.d.comb += sent.eq(sends & held.i.ready)
         free = ~left.any() | sent & last
         named = ~self.command.valid | self.command.ready
         m.d.comb += takes.eq(free & named)
         seen = wire(m, row_valid & takes, "seen")
-        taken = wire(m, seen & active & ~row_fails, "taken")
+        taken = wire(m, seen & walk.active & ~row_fails, "taken")
 
         m.d.comb += [
-            held.i.valid.eq(left.any()),
-            held.i.payload.data.eq(row[:width] if wide else self._activated(m, row[:width])),
+            walk.moves.eq(taken),
+            held.i.valid.eq(sends),
+            held.i.payload.data.eq(word if wide else self._activated(m, word)),
             held.i.payload.last.eq(last),
         ]
         with m.If(self.command.ready):
@@ -124,35 +135,21 @@ class Store(wiring.Component):
         with m.If(taken):
             m.d.sync += [
                 row.eq(self._activated(m, row_data) if wide else row_data),
-                left.eq((row_bytes + (width // 8 - 1)) >> exact_log2(width // 8)),
+                left.eq((walk.bytes + (width // 8 - 1)) >> exact_log2(width // 8)),
                 self.command.valid.eq(1),
-                self.command.payload.addr.eq(here),
-                self.command.payload.bytes.eq(row_bytes),
-                here.eq(here + self.stride),
-                left_m.eq(left_m - 1),
+                self.command.payload.addr.eq(walk.at),
+                self.command.payload.bytes.eq(walk.bytes),
             ]
-            with m.If(closes_m):
-                following = (tile + params.columns * params.c_bytes)[: len(tile)]
-                m.d.sync += [left_m.eq(self.m), left_n.eq(left_n - params.columns)]
-                m.d.sync += [tile.eq(following), here.eq(following)]
-                with m.If(closes_n):
-                    m.d.sync += active.eq(0)
         m.d.sync += waiting.eq(waiting + taken - self.written)
         ending = Signal()  # the last command has not been answered
-        m.d.sync += self.done.eq(ending & ~active & ~waiting.any())
-        with m.If(ending & ~active & ~waiting.any()):
+        rests = wire(m, ending & ~walk.active & ~waiting.any(), "rests")
+        m.d.sync += self.done.eq(rests)
+        with m.If(rests):
             m.d.sync += ending.eq(0)
         m.d.sync += self.error.eq(seen & row_fails)
         m.d.sync += self.nan.eq(seen & ~row_fails & row_nan)
         with m.If(self.start):
-            m.d.sync += [
-                active.eq(1),
-                ending.eq(1),
-                left_m.eq(self.m),
-                left_n.eq(self.n),
-                tile.eq(self.address),
-                here.eq(self.address),
-            ]
+            m.d.sync += ending.eq(1)
         return m
 
     def _rows(self, m: Module, beats: int) -> tuple[Value, Value, Value, Value, Signal]:
@@ -183,6 +180,27 @@ class Store(wiring.Component):
         ]
         row = data.View(form, fifo.r_data)
         return row.data, row.fails, row.nan, fifo.r_rdy, takes
+
+    def _accumulated(
+        self, m: Module, word: Value, sent: Value, last: Value, sides: tuple[str, ...]
+    ) -> tuple[Value, Value]:
+        """Return whether a beat of results can leave, and the beat with what is added to it."""
+        bits = 8 * self.params.c_bytes
+        m.submodules.summands = summands = Summands(self.params)
+        wiring.connect(m, summands.command, wiring.flipped(self.fetch))
+        wiring.connect(m, wiring.flipped(self.fetched), summands.beat)
+        m.d.comb += [
+            *(getattr(summands, name).eq(getattr(self, name)) for name in sides),
+            summands.on.eq(self.accumulate),
+            summands.left.eq(sent & last),
+            summands.o.ready.eq(sent),
+        ]
+        held = wire(m, summands.o.payload & self.accumulate.replicate(len(word)), "before")
+        sums = [
+            (word.word_select(i, bits) + held.word_select(i, bits))[:bits]
+            for i in range(len(word) // bits)
+        ]
+        return summands.o.valid | ~self.accumulate, wire(m, Cat(*sums), "summed")
 
     def _activated(self, m: Module, word: Value) -> Value:
         """Return ``word``, of whole results, past the activation."""

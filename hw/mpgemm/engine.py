@@ -66,6 +66,9 @@ class Engine(wiring.Component):
 
     clock_names = ("aclk", "aresetn")
 
+    #: Whether register slices end its combinational paths; who embeds it may do without.
+    sliced = True
+
     def __init__(
         self,
         shape: Shape,
@@ -257,21 +260,23 @@ def framed(m: Module, engine: Engine, sequencer: Any, core: Any, rows: Any) -> N
     shape, result = engine.shape, engine.out_shape
     m.submodules.sequencer, m.submodules.core = sequencer, core
     m.submodules.writer = writer = Writer(result)
-    m.submodules.act_slice = act = RegisterSlice(axis(shape.act_bits))
-    m.submodules.wgt_slice = wgt = RegisterSlice(axis(shape.wgt_bits))
-    m.submodules.out_slice = out = RegisterSlice(out_signature(result))
     wiring.connect(m, wiring.flipped(engine.s_axis_job), sequencer.job)
-    wiring.connect(m, wiring.flipped(engine.s_axis_act), act.i)
-    wiring.connect(m, wiring.flipped(engine.s_axis_wgt), wgt.i)
-    if shape.scale_bits:
-        m.submodules.scale_slice = scale = RegisterSlice(axis(shape.scale_bits))
-        wiring.connect(m, wiring.flipped(engine.s_axis_scale), scale.i)
-        wiring.connect(m, scale.o, sequencer.scale)
-    wiring.connect(m, act.o, sequencer.act)
-    wiring.connect(m, wgt.o, sequencer.wgt)
     wiring.connect(m, rows, writer.row)
-    wiring.connect(m, writer.out, out.i)
-    wiring.connect(m, out.o, wiring.flipped(engine.m_axis_out))
+    streams = {
+        "act": (wiring.flipped(engine.s_axis_act), sequencer.act, axis(shape.act_bits)),
+        "wgt": (wiring.flipped(engine.s_axis_wgt), sequencer.wgt, axis(shape.wgt_bits)),
+        "out": (writer.out, wiring.flipped(engine.m_axis_out), out_signature(result)),
+    }
+    if shape.scale_bits:
+        outer = wiring.flipped(engine.s_axis_scale)
+        streams["scale"] = outer, sequencer.scale, axis(shape.scale_bits)
+    for name, (source, sink, signature) in streams.items():
+        if not engine.sliced:
+            wiring.connect(m, source, sink)
+            continue
+        m.submodules[f"{name}_slice"] = held = RegisterSlice(signature)
+        wiring.connect(m, source, held.i)
+        wiring.connect(m, held.o, sink)
     depth = core.tiles_inside + 2 + sum(stage.latency for stage in engine.stages)
     payload = {"tile": Value.cast(sequencer.tile.payload)}
     queued(m, "tiles", depth, payload, sequencer.tile, writer.tile)

@@ -7,6 +7,7 @@ them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hw.spec.formats import Format
 from hw.spec.registers import Field, Register, RegisterMap
@@ -24,6 +25,7 @@ __all__ = [
     "ENGINES",
     "ERROR_CODES",
     "ERROR_MEANINGS",
+    "FEATURES",
     "FLAGS",
     "FORMAT_NUMBERS",
     "IRQS",
@@ -40,7 +42,9 @@ __all__ = [
     "EngineNumbers",
     "Record",
     "coprocessor_map",
+    "features_of",
     "format_number",
+    "usual_memory",
 ]
 
 MAGIC = int.from_bytes(b"MPGE", "little")
@@ -64,6 +68,9 @@ OPS = {"gemm": 0, "gemv": 1, "copy": 2, "fence": 255}
 FLAGS = {"irq": 0, "accumulate": 1, "transposed": 2, "last": 3, "bias": 4, "zero_point": 5}
 
 ACTIVATIONS = {"none": 0, "relu": 1, "clamp": 3}
+
+#: Bits of CAP4 from bit 8 on: what a device may lack. Registers of what it lacks are not there.
+FEATURES = {"queue": 0, "copy": 1, "timeout": 2, "counters": 3, "protection": 4}
 
 #: How the weights lie; 0 fits every engine.
 LAYOUTS = {"as built": 0, "plane-major": 1, "mac": 2, "ternary": 3, "nm": 5}
@@ -164,7 +171,7 @@ DESCRIPTOR = (
     DescriptorField("magic", 0, 0, 8, "0xD5"),
     DescriptorField("version", 0, 8, 8, "1"),
     DescriptorField("op", 0, 16, 8, "0 GEMM, 1 GEMV, 2 copy, 255 fence"),
-    DescriptorField("flags", 0, 24, 8, "0 irq, 3 last, 4 bias, 5 zero point; by bit"),
+    DescriptorField("flags", 0, 24, 8, "by bit: 0 irq, 1 accumulate, 3 last, 4 bias, 5 zero point"),
     DescriptorField("a_fmt", 1, 0, 4, "number of the activations' format, or 0"),
     DescriptorField("w_fmt", 1, 4, 4, "number of the weights' format, or planes, or 0"),
     DescriptorField("c_fmt", 1, 8, 4, "0"),
@@ -298,6 +305,17 @@ def format_number(form: Format) -> int:
     return FORMAT_NUMBERS.get(form.name, FORMAT_NUMBERS["other"])
 
 
+def features_of(word: int) -> dict[str, bool]:
+    """Return which of :data:`FEATURES` a word says are there."""
+    return {name: bool(word >> bit & 1) for name, bit in FEATURES.items()}
+
+
+def usual_memory(addr_bits: int) -> tuple[int, int]:
+    """Return base and size of the memory behind a device that is not there, if nobody says."""
+    base = min(0x1000_0000, 1 << addr_bits - 1)
+    return base, min(1 << 24, base)
+
+
 def _value(name: str, offset: int, access: str, doc: str, bits: int = 32, **more: bool) -> Register:
     return Register(name, offset, access, doc, (Field("VALUE", 0, bits, doc),), **more)
 
@@ -368,6 +386,15 @@ def _capabilities(cap: Mapping[str, int]) -> list[Register]:
     ]
 
 
+def _there(name: str, features: Mapping[str, bool]) -> bool:
+    """Return whether a register is there, or a field of CTRL."""
+    if name in ("QBASE_LO", "QBASE_HI", "QSIZE", "QHEAD", "QTAIL", "QUEUE_EN", "RECORD_EN"):
+        return features["queue"]
+    if name.startswith("PERF"):
+        return features["counters"]
+    return name != "TIMEOUT" or features["timeout"]
+
+
 _NUMBERS = (
     ("A_FMT", 0, 4, "number of the activations' format"),
     ("W_FMT", 4, 4, "number of the weights' format, 0 for bit planes"),
@@ -405,121 +432,140 @@ def coprocessor_map(
     addr_bits: int,
     build: int,
     numbers: Sequence[EngineNumbers],
+    features: int = 0b01111,
+    size_bits: int = 16,
 ) -> RegisterMap:
-    """Return the registers; the arguments are the values of CAP0 to CAP3 and BUILD.
+    """Return the registers; the arguments are the values of CAP0 to CAP4 and BUILD.
 
-    ``engines`` has a bit for each of :data:`ENGINES`, ``max_burst`` is in beats, ``numbers`` are
-    those of each engine. Raises
-    ``ValueError`` if a value does not fit its field.
+    ``engines`` has a bit for each of :data:`ENGINES`, ``features`` of :data:`FEATURES`;
+    ``max_burst`` is in beats, ``numbers`` are those of each engine. Raises ``ValueError`` if a
+    value does not fit its field.
     """
-    return RegisterMap(
-        "coprocessor",
-        (
-            *_capabilities(locals()),
-            _value("SCRATCH", 0x01C, "RW", "no effect"),
-            Register(
-                "CTRL",
-                0x020,
-                "RW",
-                "commands and modes",
-                (
+    found = features_of(features)
+    every = _registers(locals(), found)
+    return RegisterMap("coprocessor", tuple(r for r in every if _there(r.name, found)))
+
+
+def _registers(cap: Mapping[str, Any], features: Mapping[str, bool]) -> tuple[Register, ...]:
+    """Return the registers of a device that lacks nothing, but for fields of CTRL."""
+    return (
+        *_capabilities(cap),
+        _value("SCRATCH", 0x01C, "RW", "no effect"),
+        Register(
+            "CTRL",
+            0x020,
+            "RW",
+            "commands and modes",
+            tuple(
+                f
+                for f in (
                     Field("START", 0, 1, "run the direct descriptor", once=True),
                     Field("SOFT_RESET", 1, 1, "stop, then all registers as after reset", once=True),
                     Field("ABORT", 2, 1, "end the running descriptor with error 12", once=True),
                     Field("QUEUE_EN", 3, 1, "run the descriptors of the queue"),
                     Field("IRQ_EN", 4, 1, "let the interrupt out"),
                     Field("RECORD_EN", 5, 1, "write a record for each queued descriptor"),
-                ),
+                )
+                if _there(f.name, features)
             ),
-            Register(
-                "STATUS",
-                0x024,
-                "RO",
-                "what goes on",
-                (
-                    Field("IDLE", 0, 1, "no descriptor is being run", 1),
-                    Field("BUSY", 1, 1, "one is; guarded registers are locked"),
-                    Field("DONE", 2, 1, "as IRQ_STATUS.DONE"),
-                    Field("ERROR", 3, 1, "as IRQ_STATUS.ERROR"),
-                    Field("QUEUE_EMPTY", 4, 1, "QHEAD equals QTAIL", 1),
-                    Field("QUEUE_FULL", 5, 1, "QSIZE descriptors or more are pending"),
-                    Field("NAN", 6, 1, "a sum was not a number; cleared with DONE"),
-                    Field("PENDING", 8, 8, "descriptors in the queue, at most 255"),
-                    Field("COMPLETED", 16, 16, "descriptors completed, wraps"),
-                ),
-            ),
-            Register(
-                "IRQ_STATUS",
-                0x028,
-                "W1C",
-                "events",
-                tuple(Field(name, i, 1, doc) for i, (name, doc) in enumerate(IRQS.items())),
-            ),
-            Register(
-                "IRQ_ENABLE",
-                0x02C,
-                "RW",
-                "which events interrupt",
-                tuple(Field(name, i, 1, doc) for i, (name, doc) in enumerate(IRQS.items())),
-            ),
-            _value("ERR_CODE", 0x030, "RO", "first error, until IRQ_STATUS.ERROR is cleared", 8),
-            _value("ERR_ADDR_LO", 0x034, "RO", "first faulting address, low word"),
-            _value("ERR_ADDR_HI", 0x038, "RO", "first faulting address, high word"),
-            Register(
-                "ERR_DESC",
-                0x03C,
-                "RO",
-                "descriptor of the first error",
-                (
-                    Field("TAG", 0, 16, "its tag"),
-                    Field("INDEX", 16, 16, "its index in the queue, 0xFFFF: direct"),
-                ),
-            ),
-            _value("QBASE_LO", 0x040, "RW", "ring of descriptors, low word", guarded=True),
-            _value("QBASE_HI", 0x044, "RW", "ring of descriptors, high word", guarded=True),
-            _value("QSIZE", 0x048, "RW", "entries of the ring, a power of two", guarded=True),
-            _value("QHEAD", 0x04C, "RW", "producer's index, free-running", 16),
-            _value("QTAIL", 0x050, "RO", "consumer's index, free-running", 16),
-            _value("TIMEOUT", 0x054, "RW", "cycles without progress, 0: off", guarded=True),
-            Register(
-                "AXI_ATTR",
-                0x058,
-                "RW",
-                "attributes of the AXI4 master",
-                (
-                    Field("CACHE", 0, 4, "AxCACHE", ATTR_RESET & 0xF),
-                    Field("PROT", 4, 3, "AxPROT", ATTR_RESET >> 4 & 7),
-                    Field("QOS", 8, 4, "AxQOS", ATTR_RESET >> 8 & 0xF),
-                ),
-                guarded=True,
-            ),
-            Register(
-                "CAP4",
-                0x05C,
-                "RO",
-                "engines side by side",
-                (Field("ENGINE_COUNT", 0, 8, "how many there are", len(numbers)),),
-                constant=True,
-            ),
-            _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
-            _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
-            *(
-                _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}", guarded=True)
-                for i in range(DESCRIPTOR_WORDS)
-            ),
-            *(_engine(i, told) for i, told in enumerate(numbers)),
-            *(
-                _value(f"PERF{i}_{half}", 0x100 + 8 * i + 4 * high, "RO", f"{doc}, {half}")
-                for i, doc in enumerate(PERF.values())
-                for high, half in enumerate(("LO", "HI"))
-            ),
-            Register(
-                "PERF_FREEZE",
-                0x178,
-                "RW",
-                "hold what the counters show",
-                (Field("FREEZE", 0, 1, "show the values of the moment this was set"),),
-            ),
-            _value("PERF_CLEAR", 0x17C, "WO", "any write zeroes the counters"),
         ),
+        Register(
+            "STATUS",
+            0x024,
+            "RO",
+            "what goes on",
+            (
+                Field("IDLE", 0, 1, "no descriptor is being run", 1),
+                Field("BUSY", 1, 1, "one is; guarded registers are locked"),
+                Field("DONE", 2, 1, "as IRQ_STATUS.DONE"),
+                Field("ERROR", 3, 1, "as IRQ_STATUS.ERROR"),
+                Field("QUEUE_EMPTY", 4, 1, "QHEAD equals QTAIL", 1),
+                Field("QUEUE_FULL", 5, 1, "QSIZE descriptors or more are pending"),
+                Field("NAN", 6, 1, "a sum was not a number; cleared with DONE"),
+                Field("PENDING", 8, 8, "descriptors in the queue, at most 255"),
+                Field("COMPLETED", 16, 16, "descriptors completed, wraps"),
+            ),
+        ),
+        Register(
+            "IRQ_STATUS",
+            0x028,
+            "W1C",
+            "events",
+            tuple(Field(name, i, 1, doc) for i, (name, doc) in enumerate(IRQS.items())),
+        ),
+        Register(
+            "IRQ_ENABLE",
+            0x02C,
+            "RW",
+            "which events interrupt",
+            tuple(Field(name, i, 1, doc) for i, (name, doc) in enumerate(IRQS.items())),
+        ),
+        _value("ERR_CODE", 0x030, "RO", "first error, until IRQ_STATUS.ERROR is cleared", 8),
+        _value("ERR_ADDR_LO", 0x034, "RO", "first faulting address, low word"),
+        _value("ERR_ADDR_HI", 0x038, "RO", "first faulting address, high word"),
+        Register(
+            "ERR_DESC",
+            0x03C,
+            "RO",
+            "descriptor of the first error",
+            (
+                Field("TAG", 0, 16, "its tag"),
+                Field("INDEX", 16, 16, "its index in the queue, 0xFFFF: direct"),
+            ),
+        ),
+        _value("QBASE_LO", 0x040, "RW", "ring of descriptors, low word", guarded=True),
+        _value("QBASE_HI", 0x044, "RW", "ring of descriptors, high word", guarded=True),
+        _value("QSIZE", 0x048, "RW", "entries of the ring, a power of two", guarded=True),
+        _value("QHEAD", 0x04C, "RW", "producer's index, free-running", 16),
+        _value("QTAIL", 0x050, "RO", "consumer's index, free-running", 16),
+        _value("TIMEOUT", 0x054, "RW", "cycles without progress, 0: off", guarded=True),
+        Register(
+            "AXI_ATTR",
+            0x058,
+            "RW",
+            "attributes of the AXI4 master",
+            (
+                Field("CACHE", 0, 4, "AxCACHE", ATTR_RESET & 0xF),
+                Field("PROT", 4, 3, "AxPROT", ATTR_RESET >> 4 & 7),
+                Field("QOS", 8, 4, "AxQOS", ATTR_RESET >> 8 & 0xF),
+            ),
+            guarded=True,
+        ),
+        Register(
+            "CAP4",
+            0x05C,
+            "RO",
+            "engines side by side, what is there, the largest matrices",
+            (
+                Field("ENGINE_COUNT", 0, 8, "how many engines there are", len(cap["numbers"])),
+                *(
+                    Field(
+                        name.upper(), 8 + bit, 1, f"{name}: 1 if there", cap["features"] >> bit & 1
+                    )
+                    for name, bit in FEATURES.items()
+                ),
+                Field("SIZE_BITS", 16, 8, "M and N have at most so many bits", cap["size_bits"]),
+            ),
+            constant=True,
+        ),
+        _value("MEM_CORRECTED", 0x060, "RO", "reads of buffers with an error corrected"),
+        _value("MEM_DETECTED", 0x064, "RO", "reads of buffers with an error not corrected"),
+        *(
+            _value(f"DIRECT{i}", 0x080 + 4 * i, "RW", f"descriptor, word {i}")
+            for i in range(DESCRIPTOR_WORDS)
+        ),
+        *(_engine(i, told) for i, told in enumerate(cap["numbers"])),
+        *(
+            _value(f"PERF{i}_{half}", 0x100 + 8 * i + 4 * high, "RO", f"{doc}, {half}")
+            for i, doc in enumerate(PERF.values())
+            for high, half in enumerate(("LO", "HI"))
+        ),
+        Register(
+            "PERF_FREEZE",
+            0x178,
+            "RW",
+            "hold what the counters show",
+            (Field("FREEZE", 0, 1, "show the values of the moment this was set"),),
+        ),
+        _value("PERF_CLEAR", 0x17C, "WO", "any write zeroes the counters"),
     )

@@ -135,6 +135,9 @@ class RegisterMap:
                 return register
         raise KeyError(name)
 
+    def __contains__(self, name: object) -> bool:
+        return any(r.name == name for r in self.registers)
+
     def vector(self, stem: str) -> tuple[Register, ...]:
         """Return the words ``stem`` 0, 1, 2 ... of a number, least significant first."""
         return tuple(r for r in self.registers if re.fullmatch(rf"{stem}\d+", r.name))

@@ -35,7 +35,7 @@ template <size_t N> void set(value<N> &port, uint64_t word) {
     if (port.chunks > 1) port.data[port.chunks > 1 ? 1 : 0] = uint32_t(word >> 32);
 }
 
-enum { OKAY = 0, SLVERR = 2, DECERR = 3 };
+enum { OKAY = 0, SLVERR = 2, DECERR = 3, WRONG_RLAST = 4 };
 enum { AR, R, AW, W, B, LITE, CHANNELS };
 
 struct Config {
@@ -48,7 +48,7 @@ struct Config {
 };
 
 struct Statistics {
-    uint64_t cycles, read_bursts, read_beats, write_bursts, write_beats, write_bytes;
+    uint64_t cycles, read_bursts, read_beats, write_bursts, write_beats, write_bytes, interrupts;
 };
 
 struct Burst {
@@ -67,6 +67,7 @@ struct Bench {
     DUT top;
     Config config;
     uint8_t *memory;
+    uint64_t other = 0;
     Statistics seen{};
     std::string fault;
     std::vector<Range> ranges;
@@ -76,11 +77,10 @@ struct Bench {
     uint64_t state, read_credit = 0, write_credit = 0;
     // What was shown in the cycle before, to see that it stays.
     std::vector<uint32_t> held[3];
-    bool quiet = true;  // in reset
+    bool rvalid = false, bvalid = false;  // shown and not taken
 
     Bench(uint8_t *where, const Config &given) : config(given), memory(where) {
         state = given.seed * 2 + 0x9E3779B97F4A7C15ull;
-        reset(16);
     }
 
     bool stalls(int channel) {
@@ -106,6 +106,15 @@ struct Bench {
     }
 
     void reset(unsigned cycles) {
+        begin_reset();
+        PORT(aclk).set(false);
+        top.step();
+        for (unsigned k = 0; k < cycles; k++) clock(), top.step(), seen.cycles++;
+        end_reset();
+        top.step();
+    }
+
+    void begin_reset() {
         reads.clear(), writes.clear(), responses.clear();
         for (auto &each : held) each.clear();
         PORT(aresetn).set(false);
@@ -114,21 +123,28 @@ struct Bench {
         set(PORT(s__axi__ctrl__awvalid), 0), set(PORT(s__axi__ctrl__wvalid), 0);
         set(PORT(s__axi__ctrl__arvalid), 0);
         set(PORT(s__axi__ctrl__bready), 0), set(PORT(s__axi__ctrl__rready), 0);
-        PORT(aclk).set(false);
-        top.step();
-        for (unsigned k = 0; k < cycles; k++) clock(), top.step(), seen.cycles++;
+    }
+
+    void end_reset() {
         if (get(PORT(m__axi__arvalid)) || get(PORT(m__axi__awvalid)) || get(PORT(m__axi__wvalid)) ||
             get(PORT(s__axi__ctrl__bvalid)) || get(PORT(s__axi__ctrl__rvalid)))
             fail("VALID is up in reset");
         PORT(aresetn).set(true);
-        top.step();
+    }
+
+    // Where a word lies in the memory, of which half is at `other` if that is not 0; or -1.
+    int64_t place(uint64_t addr) const {
+        const uint64_t size = other ? config.size / 2 : config.size;
+        if (addr >= config.base && addr + BYTES <= config.base + size) return addr - config.base;
+        if (other && addr >= other && addr + BYTES <= other + size) return addr - other + size;
+        return -1;
     }
 
     uint32_t answer(uint64_t addr, bool write) const {
         for (const auto &range : ranges)
             if (addr < range.to && addr + BYTES > range.from && (write ? range.writes : range.reads))
                 return range.resp;
-        return addr < config.base || addr + BYTES > config.base + config.size ? DECERR : OKAY;
+        return place(addr) < 0 ? DECERR : OKAY;
     }
 
     void steady(int which, const char *name, bool waits, std::vector<uint32_t> &&now) {
@@ -162,7 +178,7 @@ struct Bench {
             if (!(strobes.data[k / 32] >> k % 32 & 1)) continue;
             if (word + k < burst.addr)
                 fail("WSTRB %u is below the burst at %#llx", k, (unsigned long long)burst.addr);
-            if (resp == OKAY) memory[word + k - config.base] = data[k];
+            if (resp == OKAY) memory[place(word) + k] = data[k];
             seen.write_bytes++;
         }
         if (resp > burst.resp) burst.resp = resp;
@@ -170,11 +186,20 @@ struct Bench {
     }
 
     void cycle() {
+        before();
+        clock();
+        after();
+        top.step();
+    }
+
+    // What was shown and taken until the edge, and what is shown after it.
+    void before() {
         const bool ar = get(PORT(m__axi__arvalid)), aw = get(PORT(m__axi__awvalid)),
                    w = get(PORT(m__axi__wvalid));
         const bool arready = get(PORT(m__axi__arready)), awready = get(PORT(m__axi__awready)),
                    wready = get(PORT(m__axi__wready));
         const uint64_t now = ++seen.cycles;
+        seen.interrupts += bool(get(PORT(interrupt)));
 
         auto both = [](uint64_t valid, uint64_t addr, uint64_t len, uint64_t rest) {
             return std::vector<uint32_t>{uint32_t(valid), uint32_t(addr), uint32_t(addr >> 32),
@@ -221,7 +246,7 @@ struct Bench {
             }
         }
 
-        bool rvalid = get(PORT(m__axi__rvalid)), bvalid = get(PORT(m__axi__bvalid));
+        rvalid = get(PORT(m__axi__rvalid)), bvalid = get(PORT(m__axi__bvalid));
         if (rvalid && get(PORT(m__axi__rready))) {
             Burst &burst = reads.front();
             burst.addr += BYTES;
@@ -231,20 +256,25 @@ struct Bench {
         }
         if (bvalid && get(PORT(m__axi__bready))) responses.pop_front(), bvalid = false;
         lite_take();
+    }
 
-        clock();
-
+    void after() {
+        const uint64_t now = seen.cycles;
         read_credit = std::min<uint64_t>(read_credit + config.bandwidth, 2047);
         write_credit = std::min<uint64_t>(write_credit + config.bandwidth, 2047);
         if (!rvalid && !reads.empty() && reads.front().ready <= now && read_credit >= 1024 &&
             !stalls(R)) {
-            const Burst &burst = reads.front();
-            const uint32_t resp = answer(burst.addr, false);
+            Burst &burst = reads.front();
+            uint32_t resp = answer(burst.addr, false);
+            // A burst that is cut short, or whose end is not marked.
+            const bool wrong = resp == WRONG_RLAST, cut = wrong && burst.left > 1;
+            if (wrong) resp = OKAY;
+            if (cut) burst.left = 1;
             auto &data = PORT(m__axi__rdata).data;
             memset(data, 0, sizeof data);
-            if (resp == OKAY) memcpy(data, memory + (burst.addr - config.base), BYTES);
+            if (resp == OKAY) memcpy(data, memory + place(burst.addr), BYTES);
             set(PORT(m__axi__rresp), resp);
-            set(PORT(m__axi__rlast), burst.left == 1);
+            set(PORT(m__axi__rlast), burst.left == 1 && (cut || !wrong));
             rvalid = true;
             read_credit -= 1024;
         }
@@ -261,7 +291,6 @@ struct Bench {
         if (take) write_credit -= 1024;
         set(PORT(m__axi__wready), take);
         lite_show();
-        top.step();
     }
 
     // The AXI4-Lite master: one access at a time.
@@ -336,7 +365,11 @@ struct Bench {
 }  // namespace
 
 extern "C" {
-void *bench_create(uint8_t *memory, const Config *config) { return new Bench(memory, *config); }
+void *bench_create(uint8_t *memory, const Config *config) { 
+    auto *bench = new Bench(memory, *config);
+    bench->reset(16);
+    return bench;
+}
 void bench_destroy(void *bench) { delete static_cast<Bench *>(bench); }
 void bench_reset(void *bench) { static_cast<Bench *>(bench)->reset(16); }
 int bench_run(void *bench, uint64_t cycles, int until_interrupt) {

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilog as a shared object: Yosys writes C++ (CXXRTL), the machine's compiler makes it fast."""
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from fpga import tools
@@ -30,12 +33,14 @@ def compiled(verilog: str, top: str, bench: Path, cache: Path, *, flatten: bool 
     """Return a shared object of the module ``top`` inside ``bench``, a file of C++.
 
     That is included after the design and finds its class as ``DUT``. The same text is compiled
-    once: the result stays in ``cache``. A design that is not flattened first is compiled module by
-    module, several times as fast, and runs slower.
+    once, whatever its comments, by one process at a time: the result stays in ``cache``. A design
+    that is not flattened first is compiled module by module, several times as fast, and runs
+    slower.
 
     Raises :class:`fpga.tools.ToolError` where a tool is missing or fails.
     """
     harness = bench.read_text(encoding="utf-8")
+    verilog = re.sub(r"^//.*\n", "", verilog, flags=re.M)  # the same design by another command
     script = _SCRIPT.format(top=top, options="" if flatten else " -noflatten")
     key = hashlib.sha256("\0".join((verilog, harness, *_FLAGS, script)).encode()).hexdigest()
     target = (cache / f"{top}-{key[:20]}.so").resolve()
@@ -45,7 +50,9 @@ def compiled(verilog: str, top: str, bench: Path, cache: Path, *, flatten: bool 
     if compiler is None:
         raise tools.ToolError("g++ (compiles simulations) is not installed: apt-get install g++")
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".cxxrtl-", dir=cache) as name:
+    with _alone(target), tempfile.TemporaryDirectory(prefix=".cxxrtl-", dir=cache) as name:
+        if target.exists():  # another process was at it
+            return target
         folder = Path(name)
         (folder / "design.v").write_text(verilog, encoding="utf-8")
         run_yosys(script, folder)
@@ -60,6 +67,14 @@ def compiled(verilog: str, top: str, bench: Path, cache: Path, *, flatten: bool 
             raise tools.ToolError(f"{compiler}: {told[0].strip()}")
         (folder / "bench.so").replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Let one process at a time make ``target``."""
+    with target.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _mangled(name: str) -> str:

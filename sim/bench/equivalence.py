@@ -78,11 +78,11 @@ def equivalent(
     return proved
 
 
-def reduced(machine: Machine, folder: Path) -> Machine:
+def reduced(machine: Machine, folder: Path, *, seconds: float = _REDUCE_SECONDS) -> Machine:
     """Return the machine without gates and registers that are constant, or equal to others.
 
-    Only states that can be reached from 0 count. Where that takes too long the machine stays as it
-    is. ``folder`` receives files.
+    Only states that can be reached from 0 count. Where that takes more than ``seconds`` the machine
+    stays as it is. ``folder`` receives files.
     """
     (folder / "whole.aig").write_bytes(_aiger(machine))
     (folder / "reduce.abc").write_text(_REDUCE, encoding="utf-8")
@@ -90,7 +90,7 @@ def reduced(machine: Machine, folder: Path) -> Machine:
     script = "read_verilog carrier.v\ntechmap\nabc -script reduce.abc\n"
     (folder / "reduce.ys").write_text(script, encoding="utf-8")
     try:
-        tools.run("yosys", ["-q", "-s", "reduce.ys"], folder, timeout=_REDUCE_SECONDS)
+        tools.run("yosys", ["-q", "-s", "reduce.ys"], folder, timeout=seconds)
     except tools.ToolTimeout:
         return machine
     return _parsed((folder / "reduced.aig").read_bytes(), machine)

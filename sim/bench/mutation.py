@@ -7,18 +7,23 @@ transfer, and must answer the golden model's results. Mutants run side by side i
 killed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from fpga.synth.cut import cut
 from fpga.synth.machine import Copies, Fault, Machine
+from sim.bench import drive_memory
+from sim.bench.accelerator_script import script_of
 from sim.bench.check import golden_of, takes_jobs
 from sim.bench.drive import PATTERNS, Bits
 from sim.bench.drive_cells import accumulating, column, column_stimulus, combinational
+from sim.bench.drive_cfu import instructions
 from sim.bench.drive_jobs import UNDER_STALLS, flat, jobs
 from sim.bench.drive_nodes import axi
 from sim.bench.drive_streams import streams
@@ -31,7 +36,13 @@ __all__ = ["GOAL", "Score", "mutate", "stimulus"]
 #: takes minutes for a multiplier.
 _OPTIMISED = ("strash", "ifraig", "dc2", "ifraig", "dc2", "strash", "map")
 
+_REDUCE_SECONDS = 900.0  #: For a unit of tens of thousands of gates.
+
+CACHE = Path("build/simulators")  #: Where compiled benches stay.
+
 BEATS_OF_A_JOB = 50  #: A matrix engine gets one job for so many beats.
+
+ANSWERED = 25  #: A unit behind an instruction port gets one job for so many beats.
 
 GOAL = 0.95  #: Share of the mutants that a bench should kill.
 
@@ -66,6 +77,8 @@ def mutate(
 
     Raises ``ValueError`` if the bench condemns the healthy unit, or cannot drive it.
     """
+    if _has_memory(manifest):
+        return _before_memory(verilog, manifest, folder, mutants, seed)
     machine = Machine.read(verilog, manifest["module"], folder, _OPTIMISED)
     machine = reduced(machine, folder)
     rng = np.random.default_rng(seed)
@@ -83,6 +96,13 @@ def mutate(
             raise ValueError(f"the bench condemns the healthy {manifest['unit']} ({pattern})")
         alive = [fault for fault, gone in zip(alive, dead, strict=True) if not gone]
     survivors = tuple(fault for fault in alive if fault is not None)
+    return _score(machine, faults, survivors, folder)
+
+
+def _score(
+    machine: Machine, faults: Sequence[Fault], survivors: Sequence[Fault], folder: Path
+) -> Score:
+    """Return the score; where too few are killed, look which survivors change nothing."""
     killed = len(faults) - len(survivors)
     equal = [False] * len(survivors)
     if killed < GOAL * len(faults):
@@ -92,11 +112,40 @@ def mutate(
     return Score(len(machine.gates), len(faults), killed, sum(equal), left)
 
 
+def _before_memory(
+    verilog: str, manifest: Mapping[str, Any], folder: Path, mutants: int, seed: int
+) -> Score:
+    """Return the score of a unit with an AXI4 master; its memories have no faults.
+
+    All mutants run at once, which bounds their number.
+    """
+    mutants = min(mutants, drive_memory.COPIES - 1)
+    machine, memories = cut(verilog, manifest["module"], folder, _OPTIMISED)
+    machine = reduced(machine, folder, seconds=_REDUCE_SECONDS)
+    every = machine.faults()
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(every), min(mutants, len(every)), replace=False)
+    faults = sorted(every[index] for index in chosen)
+    limits = {name: int(manifest["contract"][name]) for name in ("max_burst", "outstanding")}
+    died, _ = drive_memory.run(
+        machine, memories, [None, *faults], script_of(manifest, seed), CACHE, **limits
+    )
+    if died[0] >= 0:
+        raise ValueError(f"the bench condemns the healthy {manifest['unit']} at {died[0]}")
+    survivors = [fault for fault, at in zip(faults, died[1:], strict=True) if at < 0]
+    return _score(machine, faults, survivors, folder)
+
+
 def stimulus(
     manifest: Mapping[str, Any], beats: int = 1000, seed: int = 1
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what goes into the copies of a unit, and the results that are due."""
+    if _has_memory(manifest):
+        script = script_of(manifest, seed)
+        return {"steps": script.steps, "images": [crc32(image) for image in script.images]}, {}
     rng = np.random.default_rng(seed)
+    if _driver(manifest) is instructions:
+        beats = max(1, beats // ANSWERED)
     if _driver(manifest) is column:
         return column_stimulus(manifest, rng, beats)
     golden, parameters = golden_of(manifest), manifest["parameters"]
@@ -111,6 +160,11 @@ def stimulus(
         return flat(every) | under_stalls, flat(golden.run(parameters, every))
     vectors = golden.vectors(parameters, rng, beats)
     return vectors, golden.run(parameters, vectors)
+
+
+def _has_memory(manifest: Mapping[str, Any]) -> bool:
+    """Return whether the unit has registers and a master of a memory."""
+    return {"s_axi_ctrl_awaddr", "m_axi_araddr"} <= {port["name"] for port in manifest["ports"]}
 
 
 def _driver(manifest: Mapping[str, Any]) -> Callable[..., Bits]:
@@ -128,4 +182,6 @@ def _driver(manifest: Mapping[str, Any]) -> Callable[..., Bits]:
         return column
     if "s_axi_ctrl_awaddr" in names:
         return axi
+    if "cmd_payload_function_id" in names:
+        return instructions
     raise ValueError(f"unit {manifest['unit']!r} has no port by which it could be driven")

@@ -15,21 +15,29 @@ The properties, by the labels that proofs report:
     One beat that is distinct from all others, at an arbitrary time, shows in the one result that it
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
-Where results have a field ``last``, all those up to it count as one. A unit whose rows take
-``row_cycles`` of its contract at least is given as many; rows are not longer than its
-``max_beats``.
+A unit whose contract says ``row_ends`` names so the field of a result that ends the results of a
+row; all those count as one. A unit whose rows take ``row_cycles`` of its contract at least is given
+as many.
 
 Of a deep pipeline the contract names the ``places`` where a row can be, in the order in which it
 comes by: a register that says whether one is there, the cycles after which it is there at the
 latest, and a register that counts more of them, with its width, or nothing. That every row owed is
 in one of them (``<o>_places``), and how long the oldest has been on its way (``<o>_pace``), is
-proved too, and helps to prove the rest.
+proved too, and helps to prove the rest. Rows are not longer than ``max_beats``.
+
+A unit whose contract says that it ``answers`` beats gives one for each beat of a row, once the row
+has been closed; its properties count those, and one for a row of more than ``max_beats``. Of
+such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are.
+
+A unit that answers packets gives one answer, up to its ``last``, for each; packets that the
+contract calls ``silent``, by the value of a field, have none and do not come. Its properties do not
+follow a beat.
 
 The reset may come at any time. Inputs keep the rules of transfer and are otherwise free; an input
 beside the streams, a setting, has the ``constant`` that the manifest gives its port.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +46,7 @@ from numpy.typing import NDArray
 
 from sim.bench.pack import pack
 
-__all__ = ["TOP", "Tag", "find_tag", "harness"]
+__all__ = ["TOP", "Tag", "answers_packets", "find_tag", "harness", "rows_of"]
 
 TOP = "properties"  #: Module name of the harness.
 
@@ -76,9 +84,12 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
 
     The golden model is asked: a plain beat adds nothing to a sum, the distinct one something.
     """
+    if answers_packets(manifest):
+        return None
     parameters = manifest["parameters"]
     beats = golden.vectors(parameters, np.random.default_rng(1), tries)
     fields = {_field(port) for port in _ports(manifest, "in")} - {"last"}
+    rows = rows_of(manifest)
     beats = {name: np.asarray(values) for name, values in beats.items() if name in fields}
     framed = any(_field(port) == "last" for port in _ports(manifest, "in"))
 
@@ -87,14 +98,23 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         if framed:
             chosen["last"] = np.arange(len(rows)) == len(rows) - 1
         found = golden.run(parameters, chosen)
-        words = [pack(found[_field(p)], p["width"]) for p in _ports(manifest, "out")]
+        words = [pack(found[_field(p)], p["width"]) for p in _told(manifest)]
         return list(zip(*words, strict=True))
 
     every = [results([row]) for row in range(len(next(iter(beats.values()))))]
-    alone = [found[0] if len(found) == 1 else None for found in every]
-    names = [_field(p) for p in _ports(manifest, "out")]
+    alone = [found[0] if rows or len(found) == 1 else None for found in every]
+    names = [_field(p) for p in _told(manifest)]
     for plain, base in enumerate(alone):
-        if base is None or (framed and results([plain, plain])[-1] != base):
+        if base is None:
+            continue
+        if rows:
+            distinct = _of_rows(results, alone, plain)
+            if distinct is None:
+                continue
+            shown = [dict(zip(names, alone[row], strict=True)) for row in (plain, distinct)]
+            words = [_words(manifest, beats, row) for row in (plain, distinct)]
+            return Tag(*words, *(_outputs(manifest, values) for values in shown))
+        if framed and results([plain, plain])[-1] != base:
             continue
         for distinct, value in enumerate(alone):
             mixed = [[plain, distinct, plain], [distinct, plain], [plain, distinct]]
@@ -111,13 +131,43 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
     return None
 
 
+def rows_of(manifest: Mapping[str, Any]) -> int:
+    """Return the beats of the longest row of a unit that answers beats, 0 of any other unit."""
+    contract = manifest.get("contract", {})
+    return int(contract["max_beats"]) if contract.get("answers") == "beats" else 0
+
+
+def answers_packets(manifest: Mapping[str, Any]) -> bool:
+    """Return whether an answer of the unit is a packet."""
+    return bool(manifest.get("contract", {}).get("answers") == "packets")
+
+
+def _told(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the output ports that tell whose a result is; of rows only those beside the data."""
+    outputs = _ports(manifest, "out")
+    return [p for p in outputs if _field(p) in ("keep", "err")] if rows_of(manifest) else outputs
+
+
+def _of_rows(
+    results: Callable[[list[int]], list[tuple[int, ...]]], alone: list[tuple[int, ...]], plain: int
+) -> int | None:
+    """Return a beat that shows in its own result of a row of plain beats and in no other."""
+    base = alone[plain]
+    for distinct, value in enumerate(alone):
+        if value != base and results([plain] * 2) == [base] * 2:
+            mixed = ([plain, distinct], [distinct, plain])
+            if all(results(m) == [alone[row] for row in m] for m in mixed):
+                return distinct
+    return None
+
+
 def _words(manifest: Mapping[str, Any], beats: Mapping[str, Any], row: int) -> dict[str, int]:
     ports = [port for port in _ports(manifest, "in") if _field(port) != "last"]
     return {p["name"]: pack(beats[_field(p)][row : row + 1], p["width"])[0] for p in ports}
 
 
 def _outputs(manifest: Mapping[str, Any], values: Mapping[str, int]) -> dict[str, int]:
-    ports = _ports(manifest, "out")
+    ports = _told(manifest)
     return {p["name"]: values[_field(p)] & ((1 << p["width"]) - 1) for p in ports}
 
 
@@ -129,9 +179,8 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     i, o, clock = _stream(manifest, "in"), _stream(manifest, "out"), manifest["clock"]
     inputs, outputs = _ports(manifest, "in"), _ports(manifest, "out")
     last = next((p["name"] for p in inputs if _field(p) == "last"), "1'b1")
-    ends = next((f" && {p['name']}" for p in outputs if _field(p) == "last"), "")
     latency, rate = manifest["latency"], manifest["beats_per_cycle"] or 1
-    row_cycles = int(manifest["contract"].get("row_cycles", 1))
+    row_cycles = int(manifest.get("contract", {}).get("row_cycles", 1))
     pause = latency + max(int(np.ceil(1 / rate)), row_cycles)
     reset = clock["reset"] if clock.get("reset_active") != "low" else f"!{clock['reset']}"
     free = [p for p in inputs if tag is None or _field(p) == "last"]
@@ -161,15 +210,22 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     o_payload = "{" + ", ".join(p["name"] for p in outputs) + "}"
     i_width = sum(p["width"] for p in free) + 1
     o_width = sum(p["width"] for p in outputs)
-    owed_bits = (4 * latency + 8).bit_length()
+    rows, packets = rows_of(manifest), answers_packets(manifest)
+    ending = "last" if packets else manifest.get("contract", {}).get("row_ends")
+    closing = next(p["name"] for p in outputs if _field(p) == ending) if ending else "1'b1"
+    silent = manifest.get("contract", {}).get("silent", {})
+    most = 4 * latency + 8 + 4 * rows
+    owed_bits = most.bit_length()
     wait_bits = (pause + 4).bit_length() + 1
-    longest = int(manifest["contract"].get("max_beats", 0)) if last != "1'b1" else 0
+    places = manifest.get("contract", {}).get("places", [])
+    longest = int(manifest["contract"]["max_beats"]) if places else 0
     lines += [
         f"  {manifest['module']} dut({connections});",
         f"  wire take = {i['valid']} && {i['ready']} && !rst;",
         f"  wire give = {o['valid']} && {o['ready']} && !rst;",
+        f"  wire ends = give && {closing};",
         f"  wire closes = take && {last};",
-        f"  wire ends = give{ends};",
+        *(_row_counter(rows, last) if rows else ["  wire closed = closes;"]),
         "  reg past = 0, i_waits = 0, o_waits = 0;",
         f"  reg [{i_width - 1}:0] i_was; reg [{o_width - 1}:0] o_was;",
         f"  reg [{owed_bits - 1}:0] owed = 0;",
@@ -178,7 +234,7 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "    past <= !rst;",
         f"    i_waits <= {i['valid']} && !{i['ready']}; i_was <= {i_payload};",
         f"    o_waits <= {o['valid']} && !{o['ready']}; o_was <= {o_payload};",
-        "    owed <= rst ? 0 : owed + closes - ends;",
+        "    owed <= rst ? 0 : owed + closed - ends;",
         f"    i_pause <= rst || !{i['valid']} || {i['ready']} || !{o['ready']} ? 0 : i_pause + 1;",
         f"    o_pause <= rst || {o['valid']} || owed + closes == 0 ? 0 : o_pause + 1;",
         "  end",
@@ -186,17 +242,18 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"    assume ({i['valid']}); assume ({i_payload} == i_was);",
         "  end",
         *(_within(longest, last) if longest else []),
-        *_places(o, manifest["contract"].get("places", [])),
+        *_places(o, places),
+        *(f"  always @* assume ({i['name']}_{k} != {v});" for k, v in silent.items()),
         "  always @* if (!rst) begin",
         "    if (past && o_waits) begin",
         f"      {o['name']}_valid_kept: assert ({o['valid']});",
         f"      {o['name']}_payload_kept: assert ({o_payload} == o_was);",
         "    end",
         f"    {o['name']}_not_early: assert (!{o['valid']} || owed{_now(latency)} != 0);",
-        f"    {o['name']}_in_time: assert (o_pause <= {latency} && owed < {4 * latency + 8});",
+        f"    {o['name']}_in_time: assert (o_pause <= {latency} && owed < {most});",
         f"    {i['name']}_taken: assert (i_pause < {pause});",
         "  end",
-        *(_tagging(o, outputs, tag, owed_bits) if tag is not None else []),
+        *(_tagging(o, _told(manifest), tag, owed_bits, bool(rows)) if tag is not None else []),
         *_covers(i, o, last, tag is not None, latency, rate if row_cycles == 1 else 0),
         "endmodule",
     ]
@@ -247,23 +304,59 @@ def _hex(port: Mapping[str, Any], words: Mapping[str, int]) -> str:
     return f"{port['width']}'h{words[port['name']]:x}"
 
 
+def _row_counter(rows: int, last: str) -> list[str]:
+    """Count the beats of the row that is open: ``closed`` answers become due, of a long row one."""
+    bits = (rows + 1).bit_length()
+    return [
+        f"  reg [{bits - 1}:0] open = 0;",
+        f"  wire long = open >= {rows};",
+        f"  wire [{bits - 1}:0] closed = closes ? (long ? 1 : open + 1) : 0;",
+        "  always @(posedge clk)",
+        f"    open <= rst || closes ? 0 : take && open < {rows} ? open + 1 : open;",
+    ]
+
+
 def _tagging(
-    o: Mapping[str, Any], outputs: list[dict[str, Any]], tag: Tag, owed_bits: int
+    o: Mapping[str, Any], outputs: list[dict[str, Any]], tag: Tag, owed_bits: int, rows: bool
 ) -> list[str]:
-    """Follow the distinct beat to its result: ``ahead`` results come out before that one."""
+    """Follow the distinct beat to its result: ``ahead`` results come out before that one.
+
+    Of rows, those before it in its row come out first too; in a row that is too long it shows
+    nowhere.
+    """
+    before = "owed - ends + open" if rows else "owed - ends"
     without = " && ".join(f"{p['name']} == {_hex(p, tag.without)}" for p in outputs)
     with_it = " && ".join(f"{p['name']} == {_hex(p, tag.with_it)}" for p in outputs)
+    before, excluded = "owed - ends", ""
+    if rows:
+        before, excluded = "owed - ends + open", " && !(in_row && closes && long)"
+        failed = f"{o['name']}_err"
+        others = [p["name"] for p in outputs if p["name"] != failed]
+        without = f"{failed} ? longs != 0 && {{{', '.join(others)}}} == 0 : {without}"
     return [
         f"  reg inside = 0; reg [{owed_bits - 1}:0] ahead = 0;",
         "  wire enters = take && distinct && !tagged;",
         "  wire mine = inside && ahead == 0;",
+        *(_long_rows(o, owed_bits) if rows else []),
         "  always @(posedge clk) begin",
         "    tagged <= !rst && (tagged || enters);",
-        "    inside <= !rst && (enters || (inside && !(ends && mine)));",
-        "    ahead <= enters ? owed - ends : ahead - (ends && inside && !mine);",
+        f"    inside <= !rst && (enters || (inside && !(ends && mine))){excluded};",
+        f"    ahead <= enters ? {before} : ahead - (ends && inside && !mine);",
         "  end",
         "  always @* if (!rst) begin",
-        f"    if ({o['valid']}) {o['name']}_value: assert (mine ? {with_it} : {without});",
+        f"    if ({o['valid']}) {o['name']}_value: assert (mine ? {with_it} : ({without}));",
+        "  end",
+    ]
+
+
+def _long_rows(o: Mapping[str, Any], owed_bits: int) -> list[str]:
+    """Count the answers that are due to rows that were too long."""
+    return [
+        f"  reg began = 0; reg [{owed_bits - 1}:0] longs = 0;",
+        "  wire in_row = began || enters;",
+        "  always @(posedge clk) begin",
+        "    began <= !rst && in_row && !closes;",
+        f"    longs <= rst ? 0 : longs + (closes && long) - (give && {o['name']}_err);",
         "  end",
     ]
 

@@ -131,7 +131,7 @@ def _weights(weight: Format, scale: Format, real: Reals, group: int) -> tuple[Qu
 
 def run(task: Task, board: SimTransport, manifest: Mapping[str, Any]) -> Outcome:
     """Multiply on a simulated co-processor and on its golden model; ``board`` is closed then."""
-    golden = GoldenTransport(manifest, base=board.model.base, size=board.model.size)
+    golden = GoldenTransport(manifest, base=board.base, size=len(board.memory))
     with Accelerator(golden, manifest) as device:
         due = device.gemm(task.a, task.w)
     with Accelerator(board, manifest, timeout=24 * 3600) as device:

@@ -83,7 +83,7 @@ def test_what_else_the_driver_does() -> None:
     for scaled in (False, True):
         engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4"
         engine += " --group 4 --scale fp16" if scaled else ""
-        manifest = manifest_of(CoprocessorParams(preset="tiny", engine=engine))
+        manifest = manifest_of(CoprocessorParams(preset="small", engine=engine))
         with Accelerator(GoldenTransport(manifest), manifest, queue=8) as board:
             a, w = rng.integers(-128, 128, (3, 8)), rng.integers(-8, 8, (8, 5))
             shown = {"board": board, "a": a, "w": w, "s": np.ones((2, 5)) if scaled else None}
@@ -123,6 +123,7 @@ FULL = {
     "requant": (["--zero-point"], ["--scheme", "rbe"]),
     "dequant": (["--act-scale", "e8m0", "--zero-point"], ["--sum", "exact", "--scale", "fp16"]),
     "array": (["--group", "2", "--scale", "fp16"],),
+    "butterfly": (["--engines", "2"],),
 }
 
 

@@ -233,11 +233,18 @@ def test_write_master_last(tmp_path):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize(("align", "rules", "bound"), [(1, "w_outside", 8), (4, "idle", 14)])
-def test_write_master_bounded(tmp_path, align, rules, bound):
-    """What takes too long to prove: no exception in so many cycles from a reset on."""
-    verdict = prove(write_master(align), tmp_path, rules=rules, seconds=600, bound=bound)
-    assert f"No output asserted in {bound} frames" in verdict
+@pytest.mark.parametrize(("rules", "outstanding"), [("idle_true", 2), ("comes_to_rest", 1)])
+def test_write_master_rest(tmp_path, rules, outstanding):
+    """``idle`` is true, and comes in time after ``stop``, for all time."""
+    master = WriteMaster(14, 32, 1, 4, max_burst=2, outstanding=outstanding)
+    assert "Property proved" in prove(master, tmp_path, rules=rules, seconds=300)
+
+
+@pytest.mark.deep
+def test_write_master_strobes(tmp_path):
+    """What takes too long to prove: no strobe outside of its command, 8 cycles from a reset on."""
+    verdict = prove(write_master(1), tmp_path, rules="w_outside", seconds=600, bound=8)
+    assert "No output asserted in 8 frames" in verdict
 
 
 _COUNT = "reg [1:0] n = 0; always @(posedge clk) n <= n + 1;"

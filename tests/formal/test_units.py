@@ -4,7 +4,8 @@
 Of the matrix engines every rule of order is proved for all time (of those with one dataflow), and
 of most that something moves while all partners are willing; that the next result comes in time is
 only searched, which takes long and is left to `python -m sim prove`. Three engines are proved in
-every run, the others in deep ones.
+every run, the others in deep ones. Of units that answer beats of rows it is proved that results
+wait unchanged; the rules of order and time are searched until after the first results.
 """
 
 import re
@@ -16,7 +17,7 @@ import pytest
 from gen.emit import emit
 from gen.unit import Unit, discover
 from sim import formal
-from sim.bench import properties_axi, properties_axis
+from sim.bench import properties, properties_axi, properties_axis, properties_cfu
 from sim.formal import Proof, prove
 from tests.verilog.mutants import MUTANTS, mutate
 
@@ -40,7 +41,16 @@ REFUTED = {
 SLOW = ("array", "mpgemm", "coprocessor")  #: A minute for each case, or more.
 
 #: Engines that are proved in every run: sums that stay in place, serial planes, N:M.
-SOON = ({"dataflow": "broadcast"}, {"engine": "lut"}, {"arch": "nm"})
+SOON = ({"dataflow": "broadcast"}, {"engine": "bit-plane"}, {"arch": "nm"})
+
+#: Elements whose numbers take a solver long: of them every run proves the rules of transfer alone.
+HEAVY: tuple[dict[str, Any], ...] = (
+    {"arch": "simd"},
+    {"arch": "bit-serial", "mode": "hardware"},
+)
+
+#: Units with rows, searched for a minute or more: the first case in every run.
+ROWS = ("softmax",)
 
 
 #: Engines of which PDR had no verdict in two minutes whether something always moves.
@@ -64,6 +74,17 @@ def _soon(case: dict[str, Any]) -> bool:
     return any(case is next(c for c in every if kind.items() <= c.items()) for kind in kinds)
 
 
+def _heavy(unit: Unit, case: dict[str, Any]) -> bool:
+    return unit.name == "pe" and any(kind.items() <= case.items() for kind in HEAVY)
+
+
+def _late(unit: Unit, case: dict[str, Any]) -> bool:
+    """Whether a case is left to deep runs."""
+    if unit.name in ROWS:
+        return case is not unit.cases[0]
+    return _heavy(unit, case) or (unit.name in SLOW and not _soon(case))
+
+
 def _cases() -> list[Any]:
     """Every case of every unit; bare cells have no handshake, so no rules of transfer."""
     return [
@@ -71,7 +92,7 @@ def _cases() -> list[Any]:
             unit,
             case,
             id=f"{unit.name}-{number}",
-            marks=[] if unit.name not in SLOW or _soon(case) else pytest.mark.deep,
+            marks=pytest.mark.deep if _late(unit, case) else [],
         )
         for unit in discover().values()
         for number, case in enumerate(unit.cases)
@@ -86,7 +107,8 @@ def proof_of(unit: Unit, case: dict[str, Any], folder: Path, **options: Any) -> 
 @pytest.mark.parametrize(("unit", "case"), _cases())
 def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
     text, manifest = emit(unit, unit.params(**case))
-    if not manifest["streams"] and properties_axi.axi_prefix(manifest) is None:
+    axi = properties_axi.axi_prefix(manifest) is not None
+    if not (manifest["streams"] or axi or properties_cfu.takes_instructions(manifest)):
         with pytest.raises(ValueError, match="cannot be proved"):
             prove(text, manifest, tmp_path)
         return
@@ -100,11 +122,32 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
         slow = any(kind.items() <= case.items() for kind in UNDECIDED)
         assert open_ <= {"out_in_time"} | ({"all_in_time"} if slow else set())
         return
+    packets = properties.answers_packets(manifest)
+    if properties.rows_of(manifest) or packets:
+        proof = prove(text, manifest, tmp_path, seconds=300)
+        assert proof.refuted is None and proof.independent
+        assert set(proof.for_all_time) == {"o_valid_kept", "o_payload_kept"}
+        value = set() if packets else {"o_value"}
+        assert set(proof.searched) == {"o_not_early", "o_in_time", "i_taken"} | value
+        assert min(proof.searched.values()) > manifest["latency"] + 2
+        return
     proof = prove(text, manifest, tmp_path)
     assert proof.proved, proof.refuted
     assert proof.covered >= (4 if "places" in manifest["contract"] else 5)
     if manifest["streams"]:
         assert proof.left_out is None or "places" in manifest["contract"]
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in discover()["pe"].cases if _heavy(discover()["pe"], c)], ids=str
+)
+def test_transfer_of_a_heavy_unit(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That no beat is lost needs its numbers, and is left to deep runs."""
+    monkeypatch.setattr(formal, "find_tag", lambda *args: None)
+    proof = proof_of(discover()["pe"], case, tmp_path)
+    assert proof.proved and proof.left_out is not None, proof.refuted
 
 
 #: Fault of an engine's frame -> module, text and what stands there instead, rules that may fail.
@@ -165,6 +208,23 @@ def test_fault_of_a_deep_pipeline(was: str, now: str, rules: set[str], tmp_path:
     assert not proof.proved and proof.refuted in rules, proof.refuted
 
 
+#: Fault of a unit with rows -> text and what stands there instead.
+ROW_FAULTS = {
+    "valid drops": (r"(o_valid <= )(\S+) ?;", r"\1\2 & ~o_valid;"),
+    "kept bit lost": (r"assign o_keep = o__payload\[\d+\];", "assign o_keep = 1'h0;"),
+}
+
+
+@pytest.mark.parametrize("name", ROW_FAULTS)
+def test_fault_of_rows(name: str, tmp_path: Path) -> None:
+    unit = discover()["softmax"]
+    text, manifest = emit(unit, unit.params(**unit.cases[0]))
+    wrong, count = re.subn(*ROW_FAULTS[name], text, count=1)
+    assert count == 1
+    proof = prove(wrong, manifest, tmp_path, seconds=300)
+    assert proof.refuted is not None
+
+
 @pytest.mark.parametrize("pipeline", [1, 2, 3])
 def test_pipeline(pipeline: int, tmp_path: Path) -> None:
     unit = discover()["pe"]
@@ -221,6 +281,29 @@ def test_fault_of_axi(changes: dict[str, str], refuted: str | None, tmp_path: Pa
     proof = prove(mutate(text, manifest, count | changes), manifest, tmp_path)
     assert not proof.proved
     assert refuted is None or refuted in (proof.refuted or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "refuted"),
+    [
+        ({"rsp_valid": "c_rsp_valid && rsp_ready"}, "depends"),
+        ({"rsp_payload_outputs_0": "c_rsp_payload_outputs_0 ^ n[0]"}, "rsp_payload_kept"),
+        ({"rsp_valid": "c_rsp_valid && n[2]"}, None),
+        ({"rsp_valid": "c_rsp_valid || &n"}, "rsp_not_early"),
+        ({"cmd_ready": "1'b1"}, "cmd_one"),
+        ({"cmd_ready": "c_cmd_ready && n[2]"}, "cmd_taken"),
+        ({"c_reset": "1'b0"}, "rsp_"),
+    ],
+)
+def test_fault_of_instructions(
+    changes: dict[str, str], refuted: str | None, tmp_path: Path
+) -> None:
+    unit = discover()["cfu"]
+    text, manifest = emit(unit, unit.params(**unit.cases[0]))
+    count = {"_": "reg [2:0] n = 0; always @(posedge clk) n <= n + 1;"}
+    proof = prove(mutate(text, manifest, count | changes), manifest, tmp_path)
+    assert not proof.proved
+    assert refuted is None or refuted in (proof.refuted or ""), proof.refuted
 
 
 def test_request_never_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,7 @@ def test_every_board_is_known_to_this_test(board: Board) -> None:
 
 def test_the_coprocessor_is_the_default() -> None:
     for name, board in boards.discover().items():
-        if name != "icebreaker":  # it has no room
-            assert board.unit() == ("coprocessor-uart" if name in SERIAL else "coprocessor")
+        assert board.unit() == ("coprocessor-uart" if name in SERIAL else "coprocessor")
 
 
 @pytest.mark.parametrize("name", PINS)

@@ -90,7 +90,7 @@ def test_carries_count_as_two_lut4():
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        ("asic", {}, "target must be one of xcup, ecp5, ice40, gates, not 'asic'"),
+        ("asic", {}, "target must be one of xcup, ecp5, ice40, gowin, gates, not 'asic'"),
         ("ecp5:9k", {}, "device of ecp5 must be one of 25k, 12k, 45k, 85k, not '9k'"),
         ("xcup:x", {}, "target xcup has no devices to choose from, not 'x'"),
         ("ice40:hx8k", {"dsp": True}, "device hx8k of ice40 has no DSP blocks"),

@@ -98,7 +98,7 @@ def test_svd_by_hand():
     assert irq.findtext("modifiedWriteValues") == "oneToClear"
     assert rows["BUILD"].findtext("resetValue") == "0x89ABCDEF"
     assert "acts once" in rows["CTRL"].find("fields/field/description").text
-    assert "locked while busy" in rows["DIRECT0"].findtext("description")
+    assert "locked while busy" in rows["QSIZE"].findtext("description")
 
 
 def test_the_header_compiles_and_knows_the_map(tmp_path, peakrdl):

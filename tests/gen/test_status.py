@@ -10,7 +10,7 @@ import pytest
 from gen import status
 from gen.status import LADDER, status_of
 from gen.unit import discover
-from tests.evidence import FOLDER, ROOT, TESTS, UNDERWAY, command, evidence, rests_on
+from tests.evidence import FOLDER, ROOT, TESTS, UNDERWAY, command, evidence, paths_of, rests_on
 
 RECORDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 ALL = [item for needed in LADDER.values() for item in needed]
@@ -41,7 +41,7 @@ def test_the_table_is_of_units_and_of_items() -> None:
         assert set(items) <= set(ALL)
     for unit in set(TESTS) - set(UNDERWAY):
         for arguments in TESTS[unit].values():
-            paths = arguments[: arguments.index("-k")] if "-k" in arguments else arguments
+            paths = [path.split("::")[0] for path in paths_of(arguments)]
             assert paths and all((ROOT / path).exists() for path in paths)
 
 
@@ -63,6 +63,7 @@ def test_the_record_is_that_of_the_table(unit: str) -> None:
         (("tests/a.py", "-k", "[mul-"), "tests/a.py::test_c[fma-0]", False),
         (("tests/a.py::test_c",), "tests/a.py::test_c[0]", True),
         (("tests/a.py::test_c",), "tests/a.py::test_cd", False),
+        (("tests/a.py", "-m", "deep"), "tests/a.py::test_c", True),
     ],
 )
 def test_what_an_item_rests_on(arguments: tuple[str, ...], test: str, due: bool) -> None:

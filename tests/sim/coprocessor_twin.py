@@ -17,9 +17,12 @@ BOUND = 200_000  #: Cycles after which a device that is still busy hangs.
 
 _ARRAY, _MPGEMM = "array --arch multiply --dataflow", "mpgemm --engine"
 
-#: Engine, bits of the bus, KiB of buffers, longest burst, bursts in flight, counters.
+#: Engine, bits of the bus, KiB of buffers, longest burst, bursts in flight, counters; whether C is
+#: added to.
 ENGINES = {
-    "cube": (f"{_ARRAY} cube --rows 2 --columns 4 --lanes 4 --max-k 512", 64, 1, 1, 4, 4, True),
+    "cube": (
+        f"{_ARRAY} cube --rows 2 --columns 4 --lanes 4 --max-k 1024", 64, 1, 1, 4, 4, True, True,
+    ),
     "os": (f"{_ARRAY} os --format int8 --rows 3 --columns 3 --max-k 512", 32, 1, 2, 16, 2, False),
     "lut": (f"{_MPGEMM} lut --rows 2 --columns 3 --max-k 256", 128, 2, 1, 2, 8, True),
     "ternary": (
@@ -49,6 +52,11 @@ ENGINES = {
         f"{_ARRAY} cube --rows 2 --columns 2 --lanes 4 --group 8 --scale ue4m3 --act-scale e8m0 "
         "--max-k 64", 64, 1, 1, 4, 4, False,
     ),
+    "os-ws": (f"{_ARRAY} os-ws --rows 4 --columns 2 --lanes 2 --max-k 200", 64, 1, 1, 4, 4, True),
+    "ws": (
+        f"{_ARRAY} ws --depth 1 --load tile --rows 2 --columns 2 --lanes 4 --max-k 200",
+        64, 1, 1, 4, 4, True,
+    ),
     # Steps of 1 to 4 products of 4 to 16 bits, planes, scales of rows, and groups of 3 steps.
     "several": (
         "; ".join((
@@ -64,34 +72,41 @@ ENGINES = {
     ),
 }  # fmt: skip
 
+#: A preset that lacks what can be left out; the same with one thing more.
+LEAN = {"tiny": {"preset": "tiny"}, "queued": {"preset": "tiny", "queue": True}}
+
+
+def params(name):
+    """Return the parameters of the co-processor with one of the engines, or of a preset."""
+    if name in LEAN:
+        return discover()["coprocessor"].params(**LEAN[name])
+    engine, width, act, wgt, burst, outstanding, perf, *accumulate = ENGINES[name]
+    return discover()["coprocessor"].params(
+        engine=engine,
+        data_width=width,
+        act_kib=act,
+        wgt_kib=wgt,
+        max_burst=burst,
+        outstanding=outstanding,
+        perf=perf,
+        accumulate=accumulate == [True],
+    )
+
 
 @cache
 def built(name):
-    """Return Verilog and manifest of one of the engines behind the co-processor."""
-    engine, width, act, wgt, burst, outstanding, perf = ENGINES[name]
-    unit = discover()["coprocessor"]
-    return emit(
-        unit,
-        unit.params(
-            engine=engine,
-            data_width=width,
-            act_kib=act,
-            wgt_kib=wgt,
-            max_burst=burst,
-            outstanding=outstanding,
-            perf=perf,
-        ),
-    )
+    """Return Verilog and manifest of one of the engines behind the co-processor, or of a preset."""
+    return emit(discover()["coprocessor"], params(name))
 
 
 class Twin:
     """Both devices. Every access is made to both, and its answer compared."""
 
-    def __init__(self, name, *, mutate=lambda text: text, bound=BOUND, **model):
-        text, manifest = built(name)
+    def __init__(self, name, *, build=built, bound=BOUND, **model):
+        text, manifest = build(name)
         self.manifest, self.bound = manifest, bound
         memory = MemoryModel(**{"base": BASE, "size": SIZE, **model})
-        self.device = SimTransport(mutate(text), manifest, memory)
+        self.device = SimTransport(text, manifest, memory)
         self.golden = GoldenAccelerator(manifest, base=BASE, size=SIZE)
         self.map, self.contract = self.golden.map, self.golden.contract
 
@@ -222,7 +237,7 @@ def draw(rng, contract, most=(14, 12, 48), **given):
             s=near(rng, BASE + 2 * quarter, BASE + 3 * quarter - 1, 16),
             c=near(rng, BASE + 3 * quarter, BASE + 4 * quarter - 1),
             tag=int(rng.integers(65536)),
-            flags=int(rng.integers(2)),
+            flags=int(rng.integers(2)) | (contract.accumulates and int(rng.integers(2)) << 1),
         )
         row = contract.extents(d)
         gap = [int(rng.choice((0, 0, 1, 5, 200))) for _ in range(3)]

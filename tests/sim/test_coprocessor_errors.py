@@ -6,16 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.spec.coprocessor import ERROR_CODES, OPS, Descriptor
+from hw.spec.coprocessor import ERROR_CODES, OPS
+from tests.sim import coprocessor_scenes as scenes
+from tests.sim.coprocessor_damaged import choose, damaged
+from tests.sim.coprocessor_faults import UPSET
+from tests.sim.coprocessor_steps import (
+    GOOD,
+    RING,
+    W,
+    begin,
+    completed,
+    failed,
+    good,
+    settle,
+    stop,
+)
 from tests.sim.coprocessor_twin import BASE, Twin
-
-A, W, C = (BASE + 0x4000 * place for place in (0, 1, 2))
-RING = BASE + 0xC000
-#: Several bursts for each operand, a page in the middle of each; one result more than a tile.
-GOOD = Descriptor(
-    m=3, n=5, k=70, a=A + 4096 - 33, w=W + 4096 - 64, c=C + 4096 - 21, a_stride=101, c_stride=9,
-    tag=0x1234,
-)  # fmt: skip
+from tests.verilog import test_protect
 
 
 @pytest.fixture
@@ -25,70 +32,13 @@ def twin():
         yield made
 
 
-def good(twin):
-    """Insist that the device works."""
-    if twin.get("STATUS", "ERROR"):
-        twin.write("IRQ_STATUS", 15)
-    at = slice(C - BASE, C - BASE + 0x4000)
-    for memory in (twin.device.memory, twin.golden.memory):
-        memory[at] = 0xA5
-    twin.direct(GOOD)
-    twin.rest()
-    twin.compare()
-    assert twin.get("STATUS", "DONE") and not twin.get("STATUS", "ERROR")
-    twin.write("IRQ_STATUS", 15)
-
-
-def failed(twin, code, address=None, tag=GOOD.tag, index=0xFFFF):
-    """Insist that the last descriptor failed so, and DONE is not set."""
-    assert twin.get("ERR_CODE") == code
-    if address is not None:
-        assert twin.get("ERR_ADDR_LO") == address and twin.get("ERR_ADDR_HI") == 0
-    assert twin.get("ERR_DESC") == index << 16 | tag
-    assert twin.get("STATUS", "ERROR") and not twin.get("STATUS", "DONE")
-
-
-def bursts(twin, extent):
-    """Return address and bytes of each burst of an extent's rows."""
-    bus, most = twin.contract["data_width"] // 8, twin.contract["max_burst"]
-    found = []
-    for row in range(extent.rows):
-        at = extent.address + row * extent.stride
-        end = at + extent.size
-        at = at // bus * bus
-        while at < end:
-            stop = min(at + bus * most, at // 4096 * 4096 + 4096, -(-end // bus) * bus)
-            found.append((at, stop - at))
-            at = stop
-    return found
-
-
-@pytest.mark.parametrize("kind", ["a", "w", "c"])
-def test_refused_at_every_burst(twin, kind):
+def test_refused_at_every_burst(twin):
     """In the first word of a burst or the last; the address is that of the burst."""
-    write = kind == "c"
-    parts = twin.contract.extents(GOOD)
-    for number, (at, size) in enumerate(bursts(twin, parts[kind])):
-        response = ("SLVERR", "DECERR")[number % 2]
-        word = at + (size - 8) * (number // 2 % 2)
-        # Results before the refused ones may be there, or not.
-        twin.device.answer(word, 8, response, reads=not write, writes=write)
-        for name, value in enumerate(GOOD.pack()):
-            twin.write(f"DIRECT{name}", value)
-        twin.device.access(twin.map["CTRL"].offset, 1)
-        twin.rest()
-        failed(twin, (3 if write else 1) + number % 2)
-        found, most = twin.get("ERR_ADDR_LO"), 8 * twin.contract["max_burst"]
-        assert found <= word < found + most and found // 4096 == word // 4096, (found, word)
-        twin.device.heal()
-        _completed(twin, 1)
-        twin.device.access(twin.map["IRQ_STATUS"].offset, 15)
-        good(twin)
+    scenes.refusals(twin, np.random.default_rng(1), kinds="awcr")
 
 
-def _completed(twin, count):
-    """Tell the golden model of direct descriptors that only the device has run."""
-    twin.golden._completed = (twin.golden._completed + count) % 65536
+def test_wrong_ends(twin):
+    scenes.ends(twin, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +48,7 @@ def _completed(twin, count):
         ({"version": 2, "op": 9, "m": 0}, "descriptor"),
         ({"op": 7, "m": 0}, "unsupported"),
         ({"w_fmt": 9}, "unsupported"),
-        ({"flags": 1 << 1}, "unsupported"),
+        ({"flags": 1 << 4}, "unsupported"),
         ({"flags": 1 << 2}, "unsupported"),
         ({"w_layout": 1}, "unsupported"),
         ({"c_fmt": 1}, "unsupported"),
@@ -110,7 +60,7 @@ def _completed(twin, count):
         ({"m": 0}, "size"),
         ({"n": 0}, "size"),
         ({"k": 0}, "size"),
-        ({"k": 513, "a_stride": 600}, "size"),
+        ({"k": 1025, "a_stride": 1100}, "size"),
         ({"op": 1}, "size"),
         ({"w": W + 8}, "size"),
         ({"a_stride": 69}, "size"),
@@ -179,55 +129,16 @@ def test_queue_errors(twin):
 
 def test_start_while_busy(twin):
     """Error 10 at once, with the tag of DIRECT; the product that runs is done as if nothing was."""
-    twin.golden.instant = False
-    twin.direct(GOOD)
-    assert twin.write("DIRECT3", 5) and twin.write("QSIZE", 8) and twin.write("AXI_ATTR", 0)
-    twin.write("CTRL", START=1)
-    assert twin.get("ERR_CODE") == 10 and twin.get("STATUS", "BUSY")
-    twin.golden.step()
-    twin.rest()
-    twin.compare()
-    assert twin.get("STATUS", "DONE") and twin.get("ERR_DESC") == 0xFFFF_1234
-    twin.golden.instant = True
-    twin.write("IRQ_STATUS", 15)
-    good(twin)
+    scenes.busy(twin, np.random.default_rng(1))
 
 
-def stop(twin, moment, **fields):
-    """Run GOOD, and after so many cycles write CTRL; return whether it was done before."""
-    for name, value in enumerate(GOOD.pack()):
-        twin.write(f"DIRECT{name}", value)
-    control = twin.map["CTRL"]
-    twin.device.access(control.offset, 1)
-    twin.device.step(moment)
-    before = twin.get("STATUS", "BUSY")
-    twin.device.access(control.offset, control.make(**fields))
-    twin.rest()
-    return not before
-
-
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.deep)])
-def test_abort_at_every_moment(twin, step):
+def test_abort_at_every_moment(twin):
     """Error 12, until all of C is written; then the product is done."""
-    moment, aborted = 0, 0
-    while True:
-        over = stop(twin, moment, ABORT=1)
-        _completed(twin, 1)
-        if twin.get("STATUS", "ERROR"):
-            # Before a descriptor is read its tag is not known.
-            loaded = moment > 40 or twin.get("ERR_DESC", "TAG")
-            failed(twin, 12, 0, GOOD.tag if loaded else 0)
-            assert not over
-            aborted += 1
-        twin.write("IRQ_STATUS", 15)
-        twin.golden.memory[:] = twin.device.memory
-        twin.golden._kept["CTRL"] = 0
-        if moment % (3 * step) == 0 or over:
-            good(twin)
-        if over:
-            break
-        moment += step
-    assert aborted > 20
+    scenes.aborts(twin, np.random.default_rng(1))
+
+
+def test_interrupt_races(twin):
+    scenes.races(twin, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.deep)])
@@ -261,18 +172,15 @@ def test_timeout():
     with Twin("cube", read_latency=3000, write_latency=1) as twin:
         twin.fill(np.random.default_rng(2))
         twin.write("TIMEOUT", 500)
-        for name, value in enumerate(GOOD.pack()):
-            twin.write(f"DIRECT{name}", value)
-        twin.device.access(twin.map["CTRL"].offset, 1)
+        begin(twin)
         twin.device.step(900)
         failed(twin, 9, 0)
         assert twin.get("STATUS", "BUSY")  # what was asked for is still to come
         twin.rest()
-        _completed(twin, 1)
+        completed(twin, 1)
         failed(twin, 9, 0)
-        twin.write("IRQ_STATUS", 15)
         twin.write("TIMEOUT", 3500)
-        twin.golden.memory[:] = twin.device.memory
+        settle(twin)
         good(twin)
 
 
@@ -283,7 +191,7 @@ def test_the_engine_is_clean_after_each_error(twin):
         fault = rng.choice(("abort", "read", "write", "descriptor"))
         if fault == "abort":
             stop(twin, int(rng.integers(10, 200)), ABORT=1)
-            _completed(twin, 1)
+            completed(twin, 1)
         elif fault == "descriptor":
             twin.direct(replace(GOOD, op=OPS["copy"] + 50))
             twin.rest()
@@ -293,8 +201,83 @@ def test_the_engine_is_clean_after_each_error(twin):
             at = extent.address + int(rng.integers(extent.size))
             twin.device.answer(at, 1, "SLVERR", reads=not write, writes=write)
             stop(twin, 0, ABORT=0)
-            _completed(twin, 1)
+            completed(twin, 1)
             twin.device.heal()
-        twin.write("IRQ_STATUS", 15)
-        twin.golden.memory[:] = twin.device.memory
+        settle(twin)
+        good(twin)
+
+
+def _answered(kind, response):
+    def provoke(twin):
+        at = twin.contract.extents(GOOD)[kind].address
+        twin.device.answer(at, 1, response, reads=kind != "c", writes=kind == "c")
+        begin(twin)
+        twin.rest()
+        twin.device.heal()
+
+    return provoke
+
+
+def _refused(**wrong):
+    def provoke(twin):
+        begin(twin, replace(GOOD, **wrong))
+        twin.rest()
+
+    return provoke
+
+
+def _overdue(twin):
+    twin.write("TIMEOUT", 6)
+    begin(twin)
+    twin.rest()
+    twin.write("TIMEOUT", 0)
+
+
+def _started_twice(twin):
+    begin(twin)
+    twin.device.access(twin.map["CTRL"].offset, 1)
+    twin.rest()
+
+
+def _upset(twin):
+    choose(twin, UPSET)
+    begin(twin)
+    twin.rest()
+    choose(twin)
+
+
+#: What brings each error about.
+PROVOKED = {
+    "read slverr": _answered("a", "SLVERR"),
+    "read decerr": _answered("w", "DECERR"),
+    "write slverr": _answered("c", "SLVERR"),
+    "write decerr": _answered("c", "DECERR"),
+    "descriptor": _refused(version=9),
+    "unsupported": _refused(op=9),
+    "size": _refused(n=0),
+    "address": _refused(a=1 << 40),
+    "timeout": _overdue,
+    "overflow": _started_twice,
+    "engine": _upset,
+    "aborted": lambda twin: stop(twin, 60, ABORT=1),
+}
+
+
+def test_every_error_is_provoked():
+    """Here, or with bits that flip in a unit that sees it."""
+    assert set(PROVOKED) | set(test_protect.PROVOKED) == set(ERROR_CODES) - {"none"}
+
+
+@pytest.mark.parametrize("name", PROVOKED)
+def test_error(name):
+    """It is told, with its code, and a good product follows."""
+    with damaged() as twin:
+        twin.fill(np.random.default_rng(5))
+        PROVOKED[name](twin)
+        code = ERROR_CODES[name]
+        found = twin.get("ERR_CODE")
+        assert found == code and twin.get("STATUS", "ERROR")
+        assert twin.get("STATUS", "DONE") == (name == "overflow")  # the one that ran is done
+        completed(twin, 1)
+        settle(twin)
         good(twin)

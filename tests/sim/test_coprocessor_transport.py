@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from fpga.driver.transport import DeviceError
+from sim.bench.cxxrtl import compiled
 from sim.coprocessor import MemoryModel, SimTransport
 
 VERILOG = Path(__file__).with_name("copier.v")
+BENCH = Path(__file__).parents[2] / "sim" / "bench" / "axi_memory.cc"
 MANIFEST = {
     "module": "copier",
     "contract": {"addr_bits": 32, "max_burst": 16, "outstanding": 2},
@@ -145,7 +147,7 @@ def test_injected_errors(make: Make, response: str, write: bool) -> None:
     """They reach the design, nothing is written there, and they can be taken back."""
     code = {"SLVERR": 2, "DECERR": 3}[response]
     with make() as board:
-        start = board.model.base + (4096 * 2 if write else 0)
+        start = board.base + (4096 * 2 if write else 0)
         board.answer(start + 64, 8, response, reads=not write, writes=write)
         source, found = copy(board, 32)
         assert board.read(STATE, 1) == [code << 1 | 1]
@@ -157,9 +159,17 @@ def test_injected_errors(make: Make, response: str, write: bool) -> None:
         assert (found[4096 : 4096 + 256] == source).all()
 
 
+def test_wrong_answers(make: Make) -> None:
+    with make() as board:
+        with pytest.raises(ValueError, match="must be SLVERR, DECERR, RLAST, not 'OKAY'"):
+            board.answer(0, 8, "OKAY", reads=True, writes=True)
+        with pytest.raises(ValueError, match="writes must be False with RLAST"):
+            board.answer(0, 8, "RLAST", reads=True, writes=True)
+
+
 def test_outside_is_decerr(make: Make) -> None:
     with make() as board:
-        board.write(SRC, [board.model.base - 8, board.model.base, 1])
+        board.write(SRC, [board.base - 8, board.base, 1])
         board.write(START, [1])
         assert board.wait_interrupt(5)
         assert board.read(STATE, 1) == [0b111]
@@ -192,9 +202,9 @@ def test_reset(make: Make) -> None:
 def test_memory_is_shared(make: Make) -> None:
     with make() as board:
         board.memory[5] = 7
-        assert board.download(board.model.base, 8) == bytes([0, 0, 0, 0, 0, 7, 0, 0])
+        assert board.download(board.base, 8) == bytes([0, 0, 0, 0, 0, 7, 0, 0])
         with pytest.raises(ValueError, match="are not in the device's memory"):
-            board.upload(board.model.base + board.model.size - 1, b"ab")
+            board.upload(board.base + len(board.memory) - 1, b"ab")
 
 
 def test_closed(make: Make) -> None:
@@ -218,7 +228,16 @@ def test_bad_models(model: dict[str, object], message: str) -> None:
         MemoryModel(**model)  # type: ignore[arg-type]
 
 
+def test_the_same_design_is_compiled_once(cache: Path) -> None:
+    text = VERILOG.read_text(encoding="utf-8")
+    first, second = (
+        compiled(comment + text, "copier", BENCH, cache)
+        for comment in ("", "// Made by another command.\n")
+    )
+    assert first == second and len(list(cache.glob("copier*.so"))) == 1
+
+
 def test_beyond_the_bus(cache: Path) -> None:
     manifest = {"module": "copier", "contract": {"addr_bits": 28}}
     with pytest.raises(ValueError, match="is beyond the bus"):
-        SimTransport(VERILOG, manifest, cache=cache)
+        SimTransport(VERILOG, manifest, MemoryModel(base=1 << 28, size=4096), cache=cache)

@@ -22,6 +22,7 @@ from sim.golden.coprocessor.accelerator import GoldenAccelerator
 from tests.sim.coprocessor_twin import BASE, SIZE, draw
 
 MANIFEST = json.loads(os.environ["BITLOOM_MANIFEST"])
+JOBS = int(os.environ.get("BITLOOM_JOBS", "2"))  #: Products at each pace.
 RING, ENTRIES = BASE + 0x3B00, 4  #: Of 64-byte descriptors, and records behind them.
 SMALL = (5, 5, 20)
 LONG = Descriptor(
@@ -179,7 +180,7 @@ async def products(dut):
     for share in (0, 0.3, 0.7):
         board.pace(share)
         board.fill()
-        for _ in range(6):
+        for _ in range(JOBS):
             descriptor = draw(board.rng, board.contract, SMALL)
             board.allow([descriptor])
             await board.direct(descriptor, IRQ_EN=1)
@@ -251,7 +252,7 @@ async def guarded_while_busy(dut):
     board.allow([LONG])
     board.golden.instant = False
     await board.direct(LONG)
-    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15", "QBASE_HI"):
+    for name in ("QBASE_LO", "QSIZE", "TIMEOUT", "AXI_ATTR", "QBASE_HI", "DIRECT7"):
         await board.set(name, board.random.getrandbits(32))
     await board.set("CTRL", START=1)  # error 10, and the product goes on
     await board.set("SCRATCH", 0x1234_5678)

@@ -3,6 +3,7 @@
 
 import json
 import re
+from functools import cache
 
 import pytest
 
@@ -36,27 +37,38 @@ def wrapped(manifest):
     )
 
 
-def check(tmp_path, case=CASE, mutate=lambda text: text, only=""):
-    text, manifest = emit(UNIT, UNIT.params(**case))
+@cache
+def emitted(**case):
+    return emit(UNIT, UNIT.params(**case))
+
+
+def check(tmp_path, case=CASE, mutate=lambda text: text, only="", jobs=2):
+    text, manifest = emitted(**case)
     source = tmp_path / "design.v"
     source.write_text(mutate(text) + wrapped(manifest))
     env = {"BITLOOM_MANIFEST": json.dumps(manifest), "COCOTB_TEST_FILTER": only}
+    env["BITLOOM_JOBS"] = str(jobs)
     return simulate(
         [source], "bench", "tests.verilog.cocotb_coprocessor", tmp_path / "run", env=env
     )
 
 
-@pytest.mark.parametrize("case", [CASE, pytest.param(WIDE, marks=pytest.mark.deep)])
-def test_axi4(tmp_path, case):
-    assert check(tmp_path, case).tests == 6
+def test_axi4(tmp_path):
+    assert check(tmp_path).tests == 6
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("case", [CASE, WIDE])
+def test_axi4_for_longer(tmp_path, case):
+    assert check(tmp_path, case, jobs=20).tests == 6
 
 
 def test_fault(tmp_path):
     """A burst that crosses 4 KiB, put into the Verilog, is noticed."""
-    text, _ = emit(UNIT, UNIT.params(**CASE))
+    text, _ = emitted(**CASE)
     start = text.index(f"module {UNIT.name}_core_write_split(")
     end = text.index("endmodule", start)
     split, count = re.subn(r"(assign \S+  =) \S+  \? \S+  : 4'h4;", r"\1 4'h4;", text[start:end])
     assert count
     with pytest.raises(SimulationError, match=r"test products failed: .*BOUNDARY"):
-        check(tmp_path, mutate=lambda _: text[:start] + split + text[end:], only="products")
+        check(tmp_path, mutate=lambda _: text[:start] + split + text[end:], only="products", jobs=6)

@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fpga.driver.accelerator import Accelerator
 from gen.emit import emit
 from gen.unit import discover
 from hw.quant.dequant_params import DequantParams
 from hw.quant.requant_params import SCHEMES, RequantParams
+from hw.spec.cfu import function
 from hw.spec.formats import FloatFormat, parse
 from sim.bench import streams
 from sim.bench.check import check, golden_of
+from sim.coprocessor import MemoryModel, SimTransport
 from sim.golden import block_quantize, requant
+from sim.golden.coprocessor import cfu
 from sim.golden.fp import mul
+from sim.runner import simulate
 from tests.hw.encode.cells import differences
 from tests.hw.fp.units import every, hold
 from tests.hw.quant.test_requant import outputs
+from tests.sim.coprocessor_twin import built
 
 
 def ends(name: str) -> list[int]:
@@ -265,3 +271,45 @@ def test_engine_largest_sum(name: str, case: dict[str, Any], tmp_path: Path) -> 
     (tmp_path / "dut.v").write_text(text, encoding="utf-8")
     report = streams.check(tmp_path / "dut.v", manifest, stimulus, tmp_path / "build")
     assert report.passed, (report.fault, report.mismatch)
+
+
+def test_coprocessor_largest_sum() -> None:
+    """All of K with the largest products, of either sign: results have every bit they need."""
+    text, manifest = built("cube")
+    most_k = manifest["contract"]["max_k"]
+    with Accelerator(SimTransport(text, manifest, MemoryModel()), manifest) as device:
+        for low, high in ((-128, -8), (-128, 7)):
+            a, w = np.full((3, most_k), low), np.full((most_k, 5), high)
+            found = device.gemm(a, w)
+            assert (found == a @ w).all()
+        acc_bits = max(int(abs(low * high) * most_k).bit_length() for high in (-8,)) + 1
+    assert manifest["contract"]["registers"] and acc_bits == acc_bits_of(manifest)
+
+
+def acc_bits_of(manifest: dict[str, Any]) -> int:
+    """Bits of an accumulator as the register CAP0 tells it."""
+    cap0 = next(r for r in manifest["contract"]["registers"] if r["name"] == "CAP0")
+    return int(cap0["reset"]) >> 24 & 255
+
+
+def test_cfu_largest_sum(tmp_path: Path) -> None:
+    """The same through custom instructions."""
+    unit = discover()["cfu"]
+    engine = "array --dataflow tree --rows 1 --columns 2 --lanes 2 --format int4 --max-k 64"
+    text, manifest = emit(unit, unit.params(engine=engine))
+    rows, due = [], list[int]()
+    for low, high in ((0x80, 8), (0x80, 7)):
+        given = cfu.product(manifest["parameters"], np.full((1, 64), low), np.full((64, 2), high))
+        one = -128 * (high - 16 * (high > 7)) * 64
+        rows += [*given, *[(function("result"), 0, 0)] * 2]
+        due += [*[0] * len(given), *[one & 0xFFFF_FFFF] * 2]
+    columns = dict(zip(("function_id", "inputs_0", "inputs_1"), np.array(rows).T, strict=True))
+    path = tmp_path / "stimulus.npz"
+    np.savez(path, **columns, outputs_0=np.array(due))
+    (tmp_path / "cfu.v").write_text(text)
+    env = {"BITLOOM_STIMULUS": str(path), "BITLOOM_EAGER": "1"}
+    report = simulate(
+        [tmp_path / "cfu.v"], "cfu", "tests.verilog.cocotb_cfu", tmp_path / "run", env=env
+    )
+    assert report.tests == 1
+    assert manifest["parameters"]["result_bits"] >= (128 * 8 * 64).bit_length() + 1

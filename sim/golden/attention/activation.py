@@ -29,8 +29,7 @@ def result_bits(parameters: Mapping[str, Any]) -> int:
     if kind == "ibert":
         one = functions.ibert_constants(_scale(parameters)).one
         return int(parameters["x_bits"]) + 1 + (2 * -one + 2).bit_length()
-    fixed = {"lut": parameters["table_bits"], "pwl": 16, "ivit": 16}
-    return int(fixed.get(kind, 8))
+    return int(parameters["table_bits"]) if kind == "lut" else 16 if kind in ("pwl", "ivit") else 8
 
 
 def _loads(parameters: Mapping[str, Any]) -> bool:

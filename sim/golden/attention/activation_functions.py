@@ -131,10 +131,10 @@ def shift_limit(scale: Fraction) -> int:
 
 def shift_exp(v: ArrayLike, x0: int) -> Integers:
     """Return I-ViT's ``exp(v)`` by shifts, held to 31 bits."""
-    v = np.asarray(v, dtype=np.int64)
-    v = np.maximum(v + (v >> 1) - (v >> 4), 23 * x0)
-    k = v // x0
-    return np.minimum(((v - k * x0) >> 1) - x0 << np.minimum(23 - k, 31), _INT32)
+    given: Integers = np.asarray(v, dtype=np.int64)
+    held = np.maximum(given + (given >> 1) - (given >> 4), 23 * x0)
+    k = held // x0
+    return np.minimum(((held - k * x0) >> 1) - x0 << np.minimum(23 - k, 31), _INT32)
 
 
 def shift_gelu(x: Integers, x0: int) -> Integers:

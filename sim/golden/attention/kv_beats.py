@@ -24,7 +24,7 @@ class Inputs:
 
     def __init__(self, parameters: Parameters, beats: Beats):
         self.beats, self.lanes = beats, int(parameters["lanes"])
-        self.bits, self.x_bits = int(parameters["bits"]), int(parameters["x_bits"])
+        self.bits, self.x_bits = int(parameters["bits"]), int(parameters["x_bits"] or 16)
 
     def lanes_of(self, name: str, bits: int, sign: bool = True) -> Integers:
         """Return a field of several lanes, (beats, lanes)."""

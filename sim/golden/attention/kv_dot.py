@@ -62,9 +62,9 @@ def token_answers(
     again = np.flatnonzero(head[length:])
     end = length + int(again[0]) if len(again) else count
     whole = (end - length) // length
-    tokens = codes[length : length + whole * length].reshape(whole, -1)
-    of_channels = (part[:length].ravel() for part in (q, spread, least))
-    answers = wrapped(scores(*of_channels, tokens, bits))
+    tokens = codes[length : length + whole * length].reshape(whole, length * codes.shape[1])
+    query, ranges, offsets = (part[:length].ravel() for part in (q, spread, least))
+    answers = wrapped(scores(query, ranges, offsets, tokens, bits))
     complete = end == count and whole * length == end - length and whole > 0
     for number, y in enumerate(answers.tolist()):
         yield y, int(complete and number == whole - 1), 0

@@ -67,6 +67,7 @@ def gla(
 ) -> Integers:
     """Return the outputs (tokens, value_dim) of one sequence; ``g`` is minus log2 of the gates."""
     q, k, v, g = (np.asarray(a, dtype=np.int64) for a in (q, k, v, g))
+    exact = np.int64 if state_bits <= 32 else object  # of 128 channels of 40 bits
     state = np.zeros((k.shape[1], v.shape[1]), dtype=np.int64)
     out = np.zeros((len(q), v.shape[1]), dtype=np.int64)
     for begin in range(0, len(q), block):
@@ -75,7 +76,8 @@ def gla(
         for i in range(len(qs)):
             fade = exp2n(total[i] - total[: i + 1], 16)
             weight = rhu((ks[: i + 1] * fade) @ qs[i], 16)
-            inter = rhu((qs[i] * exp2n(total[i], 16)) @ state, 16 + fraction)
+            inter = (qs[i] * exp2n(total[i], 16)).astype(exact) @ state.astype(exact)
+            inter = rhu(inter, 16 + fraction).astype(np.int64)
             out[begin + i] = weight @ vs[: i + 1] + inter
         added = _scaled((ks * exp2n(total[-1] - total, 16)).T @ vs, 16 - fraction)
         kept = rhu(state * exp2n(total[-1], 16)[:, np.newaxis], 16)

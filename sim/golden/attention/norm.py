@@ -43,12 +43,11 @@ def normalise(kind: str, x: ArrayLike, eps: int = 0, frac: int = 12) -> Integers
 
 def widths(parameters: Mapping[str, Any]) -> int:
     """Return the bits of a result."""
-    kind, frac = parameters["kind"], int(parameters["frac"])
-    if kind in published.KINDS:
+    if parameters["kind"] in published.KINDS:
         return 34
     if parameters["affine"]:
         return int(parameters["out_bits"])
-    return frac + (8 if kind == "ln" else 2)
+    return int(parameters["frac"]) + (8 if parameters["kind"] == "ln" else 2)
 
 
 def _ours(kind: str) -> bool:
@@ -63,7 +62,7 @@ def run(parameters: Mapping[str, Any], beats: Mapping[str, Any]) -> dict[str, In
     """
     lanes, kind = int(parameters["lanes"]), str(parameters["kind"])
     most = -(-int(parameters["max_len"]) // lanes)
-    out_bits, affine = int(parameters["out_bits"]), bool(parameters["affine"])
+    out_bits, affine = widths(parameters), bool(parameters["affine"])
 
     def lane_field(name: str, bits: int) -> Integers:
         return signed(np.asarray(beats[name]).reshape(-1, lanes), bits)
@@ -157,7 +156,7 @@ def vectors(
         found["eps"] = rng.integers(0, 1 << 32, beats) >> rng.integers(0, 33, beats)
         if parameters["affine"]:
             found["g"] = rng.integers(-1 << 15, 1 << 15, (beats, lanes))
-            usual = int(parameters["frac"]) + 15 - int(parameters["out_bits"])
+            usual = int(parameters["frac"]) + 15 - widths(parameters)
             found["sg"] = np.where(
                 rng.random(beats) < 0.7,
                 usual + rng.integers(0, 4, beats),
@@ -169,7 +168,7 @@ def vectors(
             rng.random(beats) < 0.7, rng.integers(0, 4, beats), rng.integers(0, 32, beats)
         )
     if parameters["shortcut"]:
-        limit = 1 << int(parameters["out_bits"]) - 1
+        limit = 1 << widths(parameters) - 1
         found["r"] = rng.integers(-limit, limit, (beats, lanes))
         for name in ("m1", "m2"):
             found[name] = rng.integers(-1 << 15, 1 << 15, beats)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.golden.attention.rows import signed
 from sim.golden.butterfly import fft, linear
 from sim.golden.butterfly.banks import reversed_index
-from sim.golden.butterfly.fixed import signed
 
 __all__ = ["ERRORS", "OPS", "beats_of", "resolved", "run", "vectors"]
 

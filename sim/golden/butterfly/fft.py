@@ -16,14 +16,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim.golden.attention.tables import rhu, saturate
 from sim.golden.butterfly.banks import reversed_index
-from sim.golden.butterfly.fixed import rounded, saturate
 
-__all__ = ["SCALINGS", "block_shift", "dft", "transform", "twiddles"]
+__all__ = ["SCALINGS", "block_shift", "dft", "rounded", "transform", "twiddles"]
 
 Integers = NDArray[Any]
 
 SCALINGS = ("half", "bfp", "grow")
+
+
+def rounded(value: ArrayLike, shift: ArrayLike, rounding: str) -> Integers:
+    """Return ``value / 2**shift`` by ``rhu``, ``rne`` or ``floor``. Else ``ValueError``."""
+    value, shift = np.asarray(value, dtype=np.int64), np.asarray(shift, dtype=np.int64)
+    if rounding == "floor":
+        return value >> shift
+    nearest = rhu(value, shift)
+    if rounding == "rne":
+        half = np.int64(1) << shift >> 1
+        tie = (shift > 0) & (value & (np.int64(1) << shift) - 1 == half)
+        return nearest - (tie & nearest & 1)
+    if rounding != "rhu":
+        raise ValueError(f"rounding must be rhu, rne or floor, not {rounding!r}")
+    return nearest
 
 
 @cache

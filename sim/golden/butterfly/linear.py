@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim.golden.attention.tables import rhu, saturate
 from sim.golden.butterfly.banks import stages
-from sim.golden.butterfly.fixed import rhu, saturate
 
 __all__ = ["dense", "multiply", "pack", "product", "unpack"]
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim.golden.attention.rows import signed
+from sim.golden.attention.tables import rhu
 from sim.golden.butterfly.fft import dft
-from sim.golden.butterfly.fixed import rhu, signed
 
 __all__ = ["ERRORS", "mix", "run", "vectors"]
 

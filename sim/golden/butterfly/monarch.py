@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim.golden.attention.tables import rhu, saturate
 from sim.golden.butterfly.fft import twiddles
-from sim.golden.butterfly.fixed import rhu, saturate
 
 __all__ = ["dft", "monarch", "operand", "real_form"]
 

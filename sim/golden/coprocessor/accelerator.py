@@ -18,6 +18,7 @@ from hw.spec.coprocessor import (
     DESCRIPTOR_WORDS,
     DIRECT_INDEX,
     ERROR_CODES,
+    FEATURES,
     FLAGS,
     IRQS,
     MAX_QUEUE,
@@ -28,6 +29,7 @@ from hw.spec.coprocessor import (
     EngineNumbers,
     Record,
     coprocessor_map,
+    usual_memory,
 )
 from hw.spec.registers import Register, RegisterMap
 from sim.golden.coprocessor.contract import Contract, Extent
@@ -82,33 +84,41 @@ def registers_of(manifest: Mapping[str, Any]) -> RegisterMap:
         "CAP1": ("rows", "columns", "depth", "group"),
         "CAP2": ("buffer_kib", "acc_kib"),
         "CAP3": ("log2_bytes", "max_burst", "outstanding", "addr_bits"),
+        "CAP4": ("size_bits",),
     }
     values = {field: found[f"{r}.{field.upper()}"] for r, all_ in names.items() for field in all_}
     values["max_burst"] += 1
+    features = sum(found[f"CAP4.{name.upper()}"] << bit for name, bit in FEATURES.items())
     numbers = [
         EngineNumbers(
             **{f.name: found[f"ENGINE{i}.{f.name.upper()}"] for f in fields(EngineNumbers)}
         )
         for i in range(found["CAP4.ENGINE_COUNT"])
     ]
-    return coprocessor_map(**values, build=found["BUILD.HASH"], numbers=numbers)
+    return coprocessor_map(**values, features=features, build=found["BUILD.HASH"], numbers=numbers)
 
 
 class GoldenAccelerator:
-    """The device that a manifest describes, with ``size`` bytes of memory from ``base`` on."""
+    """The device that a manifest describes, with ``size`` bytes of memory from ``base`` on.
+
+    Without them they are those of :func:`hw.spec.coprocessor.usual_memory`.
+    """
 
     def __init__(
         self,
         manifest: Mapping[str, Any],
         *,
-        base: int = 0x1000_0000,
-        size: int = 1 << 24,
+        base: int | None = None,
+        size: int | None = None,
         instant: bool = True,
     ) -> None:
         self.contract = Contract.of(manifest)
         self.map = registers_of(manifest)
-        self.base, self.instant = base, instant
-        self.memory: NDArray[np.uint8] = np.zeros(size, dtype=np.uint8)
+        usual = usual_memory(self.contract["addr_bits"])
+        self.base, self.instant = usual[0] if base is None else base, instant
+        self.memory: NDArray[np.uint8] = np.zeros(
+            usual[1] if size is None else size, dtype=np.uint8
+        )
         self._ranges: list[_Range] = []
         self._running: _Running | None = None
         self._restart()
@@ -202,14 +212,18 @@ class GoldenAccelerator:
     # Registers.
 
     def _control(self, name: str) -> int:
-        return self.map["CTRL"].get(self._kept["CTRL"], name)
+        """Return a mode; one that the device lacks is never on."""
+        register = self.map["CTRL"]
+        there = any(f.name == name for f in register.fields)
+        return register.get(self._kept["CTRL"], name) if there else 0
 
     def _stop_queue(self) -> None:
-        self._kept["CTRL"] &= ~self.map["CTRL"].field("QUEUE_EN").mask
+        if "QHEAD" in self.map:
+            self._kept["CTRL"] &= ~self.map["CTRL"].field("QUEUE_EN").mask
 
     @property
     def _pending(self) -> int:
-        return (self._kept["QHEAD"] - self._tail) % 65536
+        return (self._kept.get("QHEAD", 0) - self._tail) % 65536
 
     def _value(self, register: Register) -> int:
         name = register.name
@@ -240,7 +254,7 @@ class GoldenAccelerator:
             DONE=bool(self._irq & _IRQ["DONE"]),
             ERROR=bool(self._irq & _IRQ["ERROR"]),
             QUEUE_EMPTY=pending == 0,
-            QUEUE_FULL=0 < pending >= self._kept["QSIZE"],
+            QUEUE_FULL=0 < pending >= self._kept.get("QSIZE", 0),
             NAN=self._nan,
             PENDING=min(pending, 255),
             COMPLETED=self._completed,
@@ -279,7 +293,7 @@ class GoldenAccelerator:
                 self._report(ERROR_CODES["overflow"], 0, direct)
             else:
                 self._begin(direct)
-        if asked["QUEUE_EN"] and not self.map["CTRL"].get(before, "QUEUE_EN"):
+        if asked.get("QUEUE_EN") and not self.map["CTRL"].get(before, "QUEUE_EN"):
             size, low = self._kept["QSIZE"], self._kept["QBASE_LO"]
             if low % DESCRIPTOR_BYTES or not 0 < size <= MAX_QUEUE or size & (size - 1):
                 self._report(ERROR_CODES["size"], 0, _Running(True, (), 0, self._tail, 0))
@@ -361,6 +375,8 @@ class GoldenAccelerator:
         multiplies = c.unit.name not in ("lut", "lut-ternary", "pq") and d.op != OPS["copy"]
         tiles = len(c.tiles(d.n)) * c.row_tiles(d.m) * c["rows"] * c["columns"]
         steps = sum(group_steps(c.parameters, d.k, c["depth"]))
+        if multiplies and c.stays(d):
+            steps = -(-steps // c["rows"])
         for name, value in {
             "cycles": found.cycles,
             "busy": found.cycles,

@@ -6,7 +6,7 @@ when a descriptor is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from sim.golden.mpgemm.epilogue import numbers
 from sim.golden.mpgemm.jobs import Job
 from sim.golden.mpgemm.scale_beats import array_names
 from sim.golden.mpgemm.scaled import mode_of
+from sim.golden.mpgemm.two_flows import of_flow
 from sim.golden.mpgemm.unit import PLANED, Unit
 
 __all__ = ["Contract", "Extent"]
@@ -99,15 +100,41 @@ class Contract:
         return mode_of(self.parameters) == "fp32-seq" and not self.parameters.get("requant")
 
     @property
+    def accumulates(self) -> bool:
+        """Whether results may be added to what C holds: sums of integers, where it was built."""
+        sums = not self.is_float and not self.parameters.get("requant")
+        return bool(self.fields.get("accumulate")) and sums
+
+    @property
     def has_planes(self) -> bool:
         """Whether a job may have fewer bit planes than the engine."""
         return self.unit.name in PLANED
+
+    @property
+    def switched(self) -> bool:
+        """Whether a product with a vector is computed with weights that stay."""
+        return bool(self.parameters.get("dataflow") == "os-ws")
+
+    def stays(self, d: Descriptor) -> bool:
+        """Whether the weights of a descriptor's product stay in the array."""
+        return self.switched and d.op == OPS["gemv"]
+
+    def unit_of(self, d: Descriptor) -> Unit:
+        """Return the model of the engine as it computes a descriptor."""
+        if not self.switched:
+            return self.unit
+        return replace(self.unit, parameters=of_flow(self.unit.parameters, self.stays(d)))
 
     def bits(self, w_fmt: int) -> int:
         """Return the ``bits`` of a job."""
         return w_fmt if self.has_planes else 0
 
     # Sizes.
+
+    @property
+    def most(self) -> int:
+        """Most rows or columns of C."""
+        return (1 << self["size_bits"]) - 1
 
     def tiles(self, n: int) -> list[int]:
         """Return the columns of each column tile."""
@@ -176,7 +203,8 @@ class Contract:
         return ERROR_CODES["none"]
 
     def _unsupported(self, d: Descriptor) -> bool:
-        if d.op not in OPS.values():
+        copies = self.fields["features"]["copy"]
+        if d.op not in OPS.values() or (d.op == OPS["copy"] and not copies):
             return True
         formats, p = self.fields["formats"], self.parameters
         allowed = (1 << FLAGS["irq"]) | (1 << FLAGS["last"])
@@ -185,6 +213,8 @@ class Contract:
             allowed |= 1 << FLAGS["bias"]
         if "z" in names or p["zero_point"]:
             allowed |= 1 << FLAGS["zero_point"]
+        if self.accumulates:
+            allowed |= 1 << FLAGS["accumulate"]
         if self.has_planes:
             weights_fit = d.w_fmt <= self.unit.engine.planes
         else:
@@ -204,6 +234,8 @@ class Contract:
 
     def _size(self, d: Descriptor) -> bool:
         if 0 in (d.m, d.n, d.k) or (d.op == OPS["gemv"] and d.m > 1):
+            return True
+        if max(d.m, d.n) > self.most:
             return True
         if d.k > (1 if d.op == OPS["copy"] else self.unit.engine.max_k):
             return True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.spec.coprocessor import ACTIVATIONS, Descriptor
+from hw.spec.coprocessor import ACTIVATIONS, FLAGS, Descriptor
 from sim.golden.coprocessor.contract import Contract, Extent
 from sim.golden.mpgemm.jobs import job_word
 
@@ -31,12 +31,14 @@ def multiply(contract: Contract, d: Descriptor, read: Callable[[Extent], Bytes])
     Every column tile is a job of the engine's own golden model.
     """
     contract = contract.chosen(d.engine)
-    extents, unit = contract.extents(d), contract.unit
+    extents, unit = contract.extents(d), contract.unit_of(d)
     panels = [_words(panel, contract["w_slot"]) for panel in read(extents["w"])]
     scales: list[list[int]] = [[] for _ in panels]
     if "s" in extents:
         scales = [_words(panel, contract["s_slot"]) for panel in read(extents["s"])]
     a = _codes(read(extents["a"]), d.k, contract["act_slot"], contract.act_bits)
+    if contract.stays(d):  # the last tile of K is filled up, whatever with
+        panels = [panel + [0] * (-len(panel) % int(unit.parameters["rows"])) for panel in panels]
     bits, rows = contract.bits(d.w_fmt), contract.row_tiles(d.m)
     once = bool(contract.parameters["act_scale"])
     parts, nan = [], False
@@ -53,7 +55,10 @@ def multiply(contract: Contract, d: Descriptor, read: Callable[[Extent], Bytes])
         values, marks = unit.results(d.m, width, d.k, out)
         parts.append(values)
         nan |= bool(marks.any())
-    c = _activated(contract, d, np.concatenate(parts, axis=1))
+    c = np.concatenate(parts, axis=1)
+    if d.flags >> FLAGS["accumulate"] & 1:
+        c = _added(c, read(extents["c"]), contract["c_bytes"])
+    c = _activated(contract, d, c)
     return Result(_bytes(c, contract["c_bytes"]), nan)
 
 
@@ -68,6 +73,17 @@ def _codes(rows: Bytes, k: int, slot: int, bits: int) -> NDArray[np.int64]:
     places = flat.reshape(len(rows), k, slot)[..., :bits].astype(np.int64)
     codes: NDArray[np.int64] = (places << np.arange(bits)).sum(axis=-1)
     return codes
+
+
+def _added(c: NDArray[Any], before: Bytes, size: int) -> NDArray[Any]:
+    """Return sums of ``size`` bytes, which wrap, of C and the bytes (M, N * size) of another."""
+    half = 1 << 8 * size - 1
+    old = [
+        [int.from_bytes(row[at : at + size], "little") for at in range(0, len(row), size)]
+        for row in (bytes(row) for row in before)
+    ]
+    total = c.astype(object) + np.array(old, dtype=object)
+    return np.asarray((total + half) % (2 * half) - half)
 
 
 def _activated(contract: Contract, d: Descriptor, c: NDArray[Any]) -> NDArray[Any]:

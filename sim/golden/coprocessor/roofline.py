@@ -2,10 +2,10 @@
 """What a descriptor costs at least: bytes over the bus, and cycles (sheet B.8)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hw.spec.coprocessor import OPS, Descriptor
+from hw.spec.coprocessor import FLAGS, OPS, Descriptor
 from sim.golden.coprocessor.contract import Contract, Extent
 from sim.golden.mpgemm.scaled import group_steps
 
@@ -74,6 +74,12 @@ def roofline(
     for name in ("w", "s"):
         if name in extents:
             read += _words(extents[name], bus) * _fetches(contract, job, name, rows)
+    if job.flags >> FLAGS["accumulate"] & 1:
+        # Rows of each column tile are read alone.
+        step, size = contract["columns"] * contract["c_bytes"], extents["c"].size
+        for left in range(0, size, step):
+            part = replace(extents["c"], address=job.c + left, size=min(step, size - left))
+            read += _words(part, bus)
     compute, fill = _engine(contract, job)
     macs = job.m * job.n * job.k
     return Roofline(read * bus, write_bytes, macs, compute, read, write, latency + fill)

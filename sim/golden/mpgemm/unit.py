@@ -109,6 +109,10 @@ class Unit:
                 block = codes[begin : (begin := begin + steps * height)]
                 blocks.append(block.reshape(steps, height, -1).swapaxes(0, 1).reshape(height, -1))
             return np.concatenate(blocks)[:, :k].T
+        if self.flow == "ws" and p.get("load") == "tile":
+            codes = unpack_codes(words, columns * rows * lanes, width)
+            tiles = codes.reshape(-(-n // columns), -1, columns, rows * lanes).swapaxes(1, 2)
+            return tiles.reshape(tiles.shape[0] * columns, -1)[:n, :k].T
         codes = unpack_codes(words, columns * lanes, width)
         tiles = codes.reshape(-(-n // columns), -1, columns, lanes).swapaxes(1, 2)
         return tiles.reshape(tiles.shape[0] * columns, -1)[:n, :k].T

@@ -5,11 +5,14 @@ import functools
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 
+from fpga.report import report
+from gen import yosys
 from hw.axi.axi4 import axi4_read_ports, axi4_write_ports
 from hw.axi.axi_ram import AxiRam
 from hw.axi.read_master import ReadMaster
@@ -164,3 +167,16 @@ def test_outside_is_refused(address):
         assert bytes(await load(ctx, dut, BASE, 8)) == bytes(range(8))
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    ("huge", "size", "blocks"), [(True, 1 << 16, (2, 0)), (False, 1 << 10, (0, 2))]
+)
+def test_blocks_of_an_ice40(huge, size, blocks):
+    """Large blocks are taken if asked for, and then nothing is said of their contents."""
+    ram = AxiRam(17, 32, base=1 << 16, size=size, huge=huge)
+    ports = [Value.cast(value) for _, _, value in ram.signature.flatten(ram)]
+    text = yosys.to_verilog(rtlil.convert(ram, name="ram", ports=ports, emit_src=False))
+    assert ("ram_style" in text) == huge and ("fill_memory" in text) != huge
+    counts = report(text, "ram", "ice40", seeds=0, dsp=False)["counts"]
+    assert (counts["SPRAM"], counts["BRAM"]) == blocks

@@ -136,7 +136,7 @@ class Memory:
                 valid, ready, address, size = values[4 * i : 4 * i + 4]
                 if valid and ready:
                     assert size >= 1 and address + size <= SIZE
-                    align = {"a": 1, "w": self.params.w_align, "s": self.params.s_align}[kind]
+                    align = {"w": self.params.w_align, "s": self.params.s_align}.get(kind, 1)
                     assert address % align == 0
                     todo[kind].extend(self._bursts(kind, address, size))
                     beats[kind].extend(self._beats(address, size))
@@ -208,7 +208,7 @@ class Memory:
 def set_job(ctx: Any, dut: Datapath, job: dict[str, int]) -> None:
     """Offer a job."""
     names = ("m", "n", "k", "bits", "a", "w", "c", "s", "a_stride", "c_stride", "w_stride")
-    for name in (*names, "activation", "high", "low", "copy", "engine"):
+    for name in (*names, "activation", "high", "low", "copy", "engine", "gemv", "accumulate"):
         ctx.set(getattr(dut.job.payload, name), job.get(name, 0))
     ctx.set(dut.job.valid, 1)
 

@@ -22,7 +22,7 @@ def test_a_direct_job():
             {
                 "m": 2, "n": 3, "k": 5, "bits": 0, "a": 0x1001, "w": 0xF0, "c": 0x3003, "s": 0x11,
                 "a_stride": 16, "c_stride": 32, "w_stride": 48, "activation": 3, "high": 100,
-                "low": -5, "copy": 0, "engine": 0,
+                "low": -5, "copy": 0, "engine": 0, "gemv": 0, "accumulate": 0,
             }
         ]  # fmt: skip
         status = MAP["STATUS"].make(IDLE=1, DONE=1, QUEUE_EMPTY=1, COMPLETED=1)
@@ -414,6 +414,32 @@ def test_stopping_at_any_state(state, command):
     Bench().run(body)
 
 
+def test_start_soon_after_an_abort():
+    """Words of a descriptor that was aborted while it was loaded are none of the next one's."""
+
+    async def body(b):
+        wanted, ran = (GOOD.m, GOOD.a, 4 * GOOD.c_stride), 0
+        other = replace(GOOD, m=77, n=66, k=55, a=0x7001, a_stride=99, c_stride=300)
+        for gap in range(16):
+            await b.start(other)
+            await b.idle()
+            for i, word in enumerate(GOOD.pack()):
+                await b.set(f"DIRECT{i}", word)
+            await b.set("IRQ_STATUS", 15)
+            before = len(b.jobs)
+            await b.set("CTRL", START=1)
+            await b.set("CTRL", ABORT=1)
+            await wait(b.ctx, gap)
+            await b.set("CTRL", START=1)
+            await b.idle()
+            found = [(job["m"], job["a"], job["c_stride"]) for job in b.jobs[before:]]
+            assert found in ([], [wanted])  # none if it was too soon
+            ran += len(found)
+        assert 4 < ran < 16
+
+    Bench().run(body)
+
+
 def test_abort_while_idle_and_commands_together():
     async def body(b):
         await b.queue()
@@ -739,6 +765,38 @@ def test_guarded_registers_and_access_rules():
 
     for perf in (False, True):
         Bench(perf=perf).run(body)
+
+
+def test_the_next_direct_descriptor_is_written_while_one_runs():
+    """At any moment after START, in any order of words; while the queue fetches, too."""
+    one, two = (replace(GOOD, k=k, activation=3, clamp_high=k).pack() for k in (6, 7))
+
+    async def body(b):
+        for i, word in enumerate(one):
+            await b.set(f"DIRECT{i}", word)
+        before, after = one, two
+        for delay in range(0, 20, 2):
+            await b.set("CTRL", START=1)
+            await wait(b.ctx, delay)
+            for i in sorted(range(16), reverse=delay < 12):
+                await b.set(f"DIRECT{i}", after[i])
+            await b.idle()
+            assert [b.jobs[-1][name] for name in ("k", "high")] == [before[3] & 0xFFFF] * 2
+            before, after = after, before
+        assert [await b.get(f"DIRECT{i}") for i in range(16)] == list(before)
+        await b.queue(size=4)
+        for delay in range(10):
+            b.put(delay, GOOD)
+            await b.set("QHEAD", delay + 1)
+            await wait(b.ctx, delay)
+            for i in (0, 7, 15):
+                await b.set(f"DIRECT{i}", after[i] ^ delay)
+            await b.idle()
+            assert b.jobs[-1]["k"] == GOOD.k and not await b.get("STATUS", "ERROR")
+            for i in (0, 7, 15):
+                assert await b.get(f"DIRECT{i}") == after[i] ^ delay
+
+    Bench(data_width=64).run(body)
 
 
 def expose(bench, name):

@@ -108,21 +108,26 @@ def draw(source, params):
             {"w_layout": source.randrange(16)}, {"round_mode": 8},
             {"engine": source.choice((len(params.parts), 15))},
             {"scale_mode": 1}, {"activation": source.randrange(16)},
-            {"m": source.choice((0, 1, 65535))}, {"n": source.choice((0, 1, 65535))},
+            {"m": source.choice((0, 1, 512, 65535))}, {"n": source.choice((0, 1, 512, 65535))},
             {"k": source.choice((0, 1, part.max_k, part.max_k + 1))},
             {"g": source.randrange(64)}, {"a": high}, {"w": high & ~15}, {"c": high},
             {"s": high & ~15}, {"w": d.w | 8}, {"s": d.s | 1}, {"a": 1 << 63}, {"s": 1 << 63},
             {"a_stride": source.choice((0, max(0, d.a_stride - 9), d.a_stride - 1))},
             {"c_stride": max(0, d.c_stride - source.randrange(4))},
-            {"w_stride": 65535, "w": high & ~15}, {"m": 1, "a_stride": 0, "c_stride": 0},
+            {"w_stride": 65535, "w": high & ~15}, {"w_stride": 8192, "n": 40},
+            {"c_stride": 32768, "m": 3}, {"m": 1, "a_stride": 0, "c_stride": 0},
         )))  # fmt: skip
     return d
 
 
-@pytest.mark.parametrize("name", ENGINES)
-def test_refusals(name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [*((name, {}) for name in ENGINES), ("requant", {"copies": False, "size_bits": 9})],
+)
+def test_refusals(name, more):
     engine, addr_bits = ENGINES[name]
-    params = CoprocessorParams(engine=engine, addr_bits=addr_bits)
+    more = {"accumulate": name in ("several", "planes"), **more}
+    params = CoprocessorParams(engine=engine, addr_bits=addr_bits, **more)
     contract = Contract.of({"unit": "coprocessor", "contract": contract_of(params)})
     dut, source, seen = Judge(facts_of(params)), random.Random(4), Counter()
 

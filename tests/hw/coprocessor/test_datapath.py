@@ -90,12 +90,23 @@ class Case:
             t = rng.integers(0x70, 0x80, (groups, m)) if p.act_scale else None
         if params.requant is None:
             return a, w, (s, z, t)
-        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(8, 14, n)}
+        least = 2 if p.result.unsigned else 8  # so that some reach the top
+        numbers = {"m": rng.integers(1, 1 << 7, n), "s": rng.integers(least, 14, n)}
         return a, w, (s, z, t, numbers)
 
     def _put(self, address: int, data: bytes) -> None:
         self.memory.put(address, data)
         self.reads.update(range(address, address + len(data)))
+
+    def onto(self) -> "Case":
+        """Add to numbers in the place of C."""
+        (m, n, _), size = self.sizes, self.params.c_bytes
+        before = self.rng.integers(-(1 << 8 * size - 1), 1 << 8 * size - 1, (m, n))
+        for row in range(m):
+            data = b"".join(int(v).to_bytes(size, "little", signed=True) for v in before[row])
+            self._put(self.job["c"] + row * self.c_stride, data)
+        self.c, self.job["accumulate"] = self.c + before, 1
+        return self
 
     def wanted(self) -> bytes:
         """Return what is to be stored."""
@@ -210,6 +221,56 @@ def memory_of(engine: str, options: dict[str, int], **bus: Any) -> Memory:
     return Memory(CoprocessorParams(**given), **bus)
 
 
+#: Dataflows in which weights can stay: the command, what else a job says, sizes.
+STAYING: dict[str, tuple[str, dict[str, int], list[tuple[int, int, int]]]] = {
+    "sums stay": ("--rows 4 --dataflow os-ws", {}, [(1, 1, 1), (5, 3, 7), (4, 4, 8), (9, 5, 23)]),
+    "weights stay": (
+        "--rows 4 --dataflow os-ws",
+        {"gemv": 1},
+        [(1, 1, 1), (1, 2, 2), (1, 3, 7), (1, 4, 8), (1, 5, 9), (1, 7, 64)],
+    ),
+    "row by row": ("--rows 4 --dataflow ws --depth 1", {}, [(1, 1, 1), (3, 5, 8), (2, 3, 29)]),
+    "tile by tile": (
+        "--rows 4 --dataflow ws --depth 1 --load tile",
+        {},
+        [(1, 1, 1), (3, 5, 8), (2, 3, 29)],
+    ),
+    "requantised": (
+        "--rows 4 --dataflow os-ws --requant rhu --mult-bits 9",
+        {"gemv": 1},
+        [(1, 1, 1), (1, 3, 7), (1, 5, 19)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STAYING)
+def test_weights_that_stay(name: str) -> None:
+    options, job, sizes = STAYING[name]
+    engine = f"array --columns 2 --lanes 2 --format int2 --act int4 {options}"
+    memory = memory_of(engine, {}, pause=0.2)
+    run([Case(memory, size, gap=at, seed=at, **job) for at, size in enumerate(sizes)])
+
+
+def test_the_dataflow_changes_from_job_to_job() -> None:
+    engine = "array --dataflow os-ws --rows 2 --columns 2 --lanes 2 --format int2 --act int4"
+    memory = memory_of(engine, {})
+    order = (1, 0, 0, 1, 1, 0, 1)
+    run([Case(memory, (1 + 2 * (not g), 3, 9 + g), gemv=g, seed=at) for at, g in enumerate(order)])
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_products_are_added_to_what_is_there(width: int) -> None:
+    """Rows of one and of several beats, before and behind products that are not."""
+    engine = "array --dataflow cube --rows 2 --columns 4 --lanes 2 --format int2 --act int4"
+    memory = memory_of(engine, {"data_width": width, "act_kib": 2, "accumulate": True})
+    sizes = [(1, 1, 1), (3, 5, 9), (4, 2, 8), (5, 13, 7)]
+    cases = [
+        Case(memory, size, gap=at, skew=5 * at, seed=at).onto() for at, size in enumerate(sizes)
+    ]
+    cases.insert(2, Case(memory, (3, 3, 7), seed=9))
+    run(cases)
+
+
 #: Steps of 1 to 8 products of 2 to 8 bits, planes, groups of three steps, scales of rows.
 SEVERAL = "; ".join(
     (
@@ -220,7 +281,7 @@ SEVERAL = "; ".join(
         "--scale e8m0",
         "array --dataflow cube --rows 2 --columns 2 --lanes 2 --format int2 --act int4 --group 4 "
         "--scale e8m0 --act-scale e8m0",
-        "array --dataflow os --rows 2 --columns 2 --format int2 --act int2 --requant rhu "
+        "array --dataflow os --rows 2 --columns 2 --format int2 --act int8 --requant rhu "
         "--mult-bits 9 --requant-out uint8",
     )
 )

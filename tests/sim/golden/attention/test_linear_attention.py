@@ -89,6 +89,13 @@ def test_gla_against_the_recurrence(block):
     assert relative(gla(q, k, v, g, block), recurrence(q, k, v, np.exp2(-g / 4096))) < 2e-4
 
 
+def test_gla_of_the_widest_state():
+    """A saturated state of 40 bits and 128 channels: sums of 70 bits."""
+    ones = np.full((200, 128), 127)
+    found = gla(ones, ones, ones[:, :2], 0 * ones, 16, 40, 18)
+    assert found[-1].tolist() == [127 * 128 * (1 << 21) + 127**3 * 128 * 8] * 2
+
+
 def test_gla_with_open_and_closed_gates():
     q, k, v = operands(60, 8, 5)
     for block in (1, 7, 64):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from sim.golden.attention import softmax, softmax_two_pass
+from sim.golden.attention.attention import attend
 from sim.golden.attention.rows import scale_of
+from sim.golden.attention.tables import exp2n, recip
 from tests.sim.golden.attention.softmax_rows import (
     LOGARITHMIC,
     PUBLISHED,
@@ -129,7 +131,10 @@ def test_a_row_too_long_is_one_error_and_harms_no_other(kind):
     alone = [softmax.run(p, b) for b in good]
     n = 32 // lanes
     assert found["err"].tolist() == [False] * n + [True] + [False] * n
-    assert found["last"][n] and not found["p"][n].any() and not found["keep"][n].any()
+    assert (
+        found["last"].tolist() == np.concatenate([good[0]["last"], [1], good[1]["last"]]).tolist()
+    )
+    assert not found["p"][n].any() and not found["keep"][n].any()
     for name in found:
         due = np.concatenate([a[name] for a in alone])
         assert np.delete(found[name], n, axis=0).tolist() == due.tolist()
@@ -163,6 +168,40 @@ def test_ours_against_float64(kind, n, out_bits):
         assert np.abs(found - due).max() <= 0.5 + (1 << out_bits) * exact(q).max() * 2.5e-4 + 1e-3
 
 
+def by_hand(kind, q, lanes, m, sh, exp_bits, out_bits):
+    """A row without absent elements, number by number."""
+
+    def e(d):
+        return min(int(exp2n(d * m >> sh, exp_bits)), 2**exp_bits - 1)
+
+    top, total = max(q), 0
+    if kind == "safe":
+        total = sum(e(top - x) for x in q)
+    else:
+        so_far = q[0]
+        for begin in range(0, len(q), lanes):
+            new = max([so_far, *q[begin : begin + lanes]])
+            a = int(exp2n((new - so_far) * m >> sh, 16))
+            total = (total * a + 32768) // 65536 + sum(e(new - x) for x in q[begin : begin + lanes])
+            so_far = new
+    k, y = (int(v) for v in recip(total))
+    shift = 30 + k - out_bits
+    return [min((e(top - x) * y + 2 ** (shift - 1)) >> shift, 2**out_bits - 1) for x in q]
+
+
+@pytest.mark.parametrize("kind", ["safe", "online"])
+@pytest.mark.parametrize("exp_bits", [4, 8, 12, 16])
+def test_ours_by_hand(kind, exp_bits):
+    rng = np.random.default_rng(exp_bits)
+    for n, lanes in ((1, 1), (3, 1), (24, 4), (40, 8)):
+        for out_bits in (8, 16):
+            q = np.sort(rng.integers(-128, 128, n)) if n == 24 else rng.integers(-128, 128, n)
+            given = beats(q, lanes)
+            found = row(kind, q, lanes=lanes, exp_bits=exp_bits, out_bits=out_bits)["p"]
+            m, sh = int(given["m"][0]), int(given["sh"][0])
+            assert found.tolist() == by_hand(kind, q.tolist(), lanes, m, sh, exp_bits, out_bits)
+
+
 def test_ours_has_none_of_the_faults_of_the_published():
     for kind in OURS:
         for n in (256, 2048, 4096):
@@ -180,9 +219,6 @@ def test_online_is_safe_where_the_maximum_comes_first():
 
 def test_online_sums_by_the_definition():
     """The recurrence of the specification with the element-wise numbers of ``FA-INT``, V = 1."""
-    from sim.golden.attention.attention import attend
-    from sim.golden.attention.tables import recip
-
     q = logits(64)
     m, sh = scale_of(np.log2(np.e) / 16)
     part = attend(q[np.newaxis], np.ones((64, 1)), m, sh, tile=4, exp_bits=12)

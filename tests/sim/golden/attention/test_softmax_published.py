@@ -148,6 +148,20 @@ def test_ibert_multiplier_is_normalised():
         assert abs(Fraction(mult, 1 << places) - Fraction(32767, c)) <= Fraction(1, 2 << places)
 
 
+@pytest.mark.parametrize("scale", ["1/16", "1/100", "1/1024", "68/501"])
+def test_ibert_rounds_to_even(scale):
+    """In exact fractions; at 68/501 the multiplier is 217, and halves are frequent."""
+    x0, b, c, mult, places = softmax_ibert.constants(scale)
+    ties = 0
+    for d in range(0, -40 * abs(x0), -1 if x0 > -100 else -37):
+        z = max(d, 30 * x0) // x0
+        r = max(d, 30 * x0) - x0 * z
+        real = Fraction((r * (r + b) + c) * mult, 1 << places + z)
+        ties += real.denominator == 2
+        assert softmax_ibert.exponentials(np.array([d]), scale).tolist() == [round(real)]
+    assert ties > 2 or scale != "68/501"
+
+
 @pytest.mark.parametrize(
     ("scale", "worst"), [("1/100", 4e-3), ("1/10", 4e-3), ("3/100", 1.3e-2), ("1/4", 3.2e-2)]
 )
@@ -271,6 +285,14 @@ def test_codes_are_the_nearest_logarithms(kind, base, octave, bits):
     relative = numbers * np.exp2(np.arange(1 << bits) / octave) - 1
     # Mantissas of AdaLog are 2**bits - 1 at least.
     assert np.abs(relative).max() < (0 if base is None else 0.5 / ((1 << bits) - 1)) + 1e-12
+
+
+@pytest.mark.parametrize("base", [10, 22, 37, 60])
+def test_factor_of_adalog_is_rounded(base):
+    factor = int(Fraction(37 << 15, base) + Fraction(1, 2))
+    d = np.random.default_rng(base).integers(0, 1 << 24, 2000)
+    due = [int(Fraction(int(v) * factor, 1 << 27) + Fraction(1, 2)) for v in d]
+    assert code("adalog", d, base).tolist() == due
 
 
 def test_sums_of_odd_and_even_codes():

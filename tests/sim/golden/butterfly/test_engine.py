@@ -162,6 +162,9 @@ def test_stimulus_meets_everything(changes):
     }
     levels = parameters["max_size"].bit_length() - 1
     assert {(op, n) for op in (1, 2) for n in range(3, levels + 1)} <= good
+    state = 16 + (levels + 1 if parameters["scaling"] == "grow" else 0)
+    for name, bits in (("re", state), ("im", state), ("exp", 9)):
+        assert -1 << bits - 1 <= found[name].min() and found[name].max() < 1 << bits - 1
     errors = set(found["err"].tolist())
     assert errors == {0, 1, 2, 3} if levels > 3 else errors >= {0, 1, 2}
     codes = {name: np.asarray(column) & (1 << 16) - 1 if name in ("re", "im") else column

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from sim.golden.butterfly.banks import reversed_index
-from sim.golden.butterfly.fft import SCALINGS, block_shift, dft, transform, twiddles
-from sim.golden.butterfly.fixed import rounded
+from sim.golden.butterfly.fft import SCALINGS, block_shift, dft, rounded, transform, twiddles
 
 
 def snr(reference, got):

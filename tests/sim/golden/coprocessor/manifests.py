@@ -64,6 +64,8 @@ def manifest_of(engine: str, **others: Any) -> dict[str, Any]:
             "group_steps": p.group_steps,
             "act_scale": p.act_scale,
             "addr_bits": p.addr_bits,
+            "size_bits": p.size_bits,
+            "features": p.features,
             "data_width": p.data_width,
             "a_depth": p.act_depth,
             "a_word": p.act_word,

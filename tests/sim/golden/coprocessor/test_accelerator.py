@@ -457,7 +457,7 @@ def test_access_rules() -> None:
     assert not board.write32(0x01C, 0xAABBCCDD, 0b0101)
     assert board.get("SCRATCH") == 0x11BB33DD
     assert board.get("AXI_ATTR") == 0x023
-    guarded = ("QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR", "DIRECT0", "DIRECT15")
+    guarded = ("QBASE_LO", "QBASE_HI", "QSIZE", "TIMEOUT", "AXI_ATTR")
     for name in guarded:
         assert not board.put(name, 0x40)
         assert board.get(name) == 0x40
