@@ -84,7 +84,7 @@ def test_utilisation(tmp_path):
     case = {"head_dim": 64, "tile": 16, "max_len": 512}
     golden = golden_of({"golden": "sim.golden.attention.attention", "unit": "attention"})
     parameters = AttentionParams(**case).resolved
-    rows = 8
+    rows = 4
     beats = dict(golden.vectors(parameters, np.random.default_rng(5), 32 * rows))
     beats["last"] = np.arange(32 * rows) % 32 == 31
     manifest, report, _ = checked("attention", case, tmp_path, stimulus=beats)
