@@ -206,15 +206,22 @@ TESTS: dict[str, dict[str, Arguments]] = {
         **_engine("mpgemm"),
     },
     "activation": _rows("activation", "attention", "test_activation.py", "test_activation.py"),
-    "butterfly": _rows("butterfly", "butterfly", "", "test_butterfly.py"),
-    "fnet-mixing": _rows("fnet-mixing", "butterfly", "test_mixing.py", "test_mixing.py"),
     "norm": _rows("norm", "attention", "test_norm.py", "test_norm.py"),
     "scalar": _rows("scalar", "attention", "test_scalar.py", "test_scalar.py"),
     "softmax": _rows("softmax", "attention", "test_softmax.py", "test_softmax.py"),
+    "attention": _rows("attention", "attention", "test_attention.py", "test_attention.py"),
+    "attention-tiles": _rows(
+        "attention-tiles", "attention", "test_attention_tiles.py", "test_tiles.py"
+    ),
+    "kv-cache": _rows("kv-cache", "attention", "test_kv_cache.py", "test_kv_cache.py"),
+    "merge": _rows("merge", "attention", "test_merge.py", "test_merge.py"),
+    "rope": _rows("rope", "attention", "test_rope.py", "test_rope.py"),
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY = ("activation", "butterfly", "fnet-mixing", "norm", "scalar", "softmax")
+UNDERWAY = (
+    "activation", "attention", "attention-tiles", "kv-cache", "merge", "norm", "rope", "scalar", "softmax",
+)  # fmt: skip
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

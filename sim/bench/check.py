@@ -318,10 +318,11 @@ def _operands(
     manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]], result: int
 ) -> dict[str, list[list[int]]]:
     """Return the codes that went into one result; none where only packets have answers."""
-    if manifest["contract"].get("answers") == "packets":
+    answers = manifest["contract"].get("answers")
+    if answers == "packets" or (answers == "each" and "load" in beats):
         return {}
     begin, end = result, result + 1
-    if manifest["streams"] and "last" in beats:
+    if manifest["streams"] and "last" in beats and answers != "each":
         ends = np.flatnonzero(beats["last"]) + 1
         row = _row(manifest, ends, result)
         begin, end = int(ends[row - 1]) if row else 0, int(ends[row])
