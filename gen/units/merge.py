@@ -13,7 +13,7 @@ UNIT = Unit(
     help={
         "form": "partial: sums of attention --result partial; lse: normalised rows of 16 bits",
         "kind": "that of the attention, of form partial (default: fa-int)",
-        "value_dim": "channels",
+        "value_dim": "channels of values and of the output",
         "head_dim": "as the attention has it, of form partial (default: 64)",
         "qk_bits": "as the attention has it, of form partial (default: 8)",
         "exp_bits": "as the attention has it, of form partial (default: 12)",
