@@ -35,6 +35,5 @@ UNIT = Unit(
         {"lanes": 1},
         {"kind": "pwl", "lanes": 1, "index_bits": 4},
         {"kind": "swiglu", "function": "load", "lanes": 2, "table_bits": 8},
-        {"kind": "ita", "lanes": 1, "scale": "1/4"},
     ),
 )

@@ -139,6 +139,8 @@ def test_links_and_paths(page: str) -> None:
 
 #: Options with which a unit has every port that its section names.
 FULL = {
+    "norm": (["--shortcut"],),
+    "activation": (["--function", "load"], ["--kind", "swiglu"], ["--kind", "ita"]),
     "block-quantize": (["--block", "nvfp4", "--tensor-scale"], ["--block", "razer_a"]),
     "requant": (["--zero-point"], ["--scheme", "rbe"]),
     "dequant": (["--act-scale", "e8m0", "--zero-point"], ["--sum", "exact", "--scale", "fp16"]),

@@ -44,7 +44,7 @@ FAULTS = [
 @pytest.mark.parametrize("number", range(len(FAULTS)))
 def test_fault_is_caught(number, tmp_path, monkeypatch):
     broken(monkeypatch, kv_cache.KiviQuantize, *FAULTS[number])
-    parameters = {"axis": "channel", "bits": 4, "lanes": 8, "group": 8}
+    parameters = {"axis": "channel", "bits": 4, "lanes": 4, "group": 8}
     assert not simulate("kv-cache", parameters, tmp_path, beats=300)[0].passed
 
 
