@@ -2,30 +2,38 @@
 from gen.unit import Unit, menu
 from hw.attention.kv_cache import build
 from hw.attention.kv_cache_params import AXES, OPS, SCHEMES, KvCacheParams
-from hw.attention.scalar_params import TARGETS
 
 UNIT = Unit(
     name="kv-cache",
-    summary="keys and values to codes of 2 or 4 bits",
+    summary="keys and values of a transformer in 2 or 4 bits: quantize, pack and back",
     params=KvCacheParams,
     build=build,
     golden="sim.golden.attention.kv_cache",
     help={
-        "op": "which part, see below",
-        "scheme": "how it is quantised, see below",
-        "axis": "what a group lies along, see below",
+        "op": "what it does, see below",
+        "scheme": "how elements become codes, see below",
+        "axis": "along what a group lies, see below",
         "bits": "width of a code, 2 or 4",
-        "group": "elements of a group, a multiple of 32 / bits up to 128",
-        "lanes": "channels of a beat, 1 to 64; with axis channel a divisor of 32 / bits",
+        "group": "elements that share a least element and a range: a multiple of 32 / bits, to 128",
+        "lanes": "elements of a beat, 1 to 64; with axis channel a divisor of 32 / bits",
         "x_bits": "width of an element, signed, 4 to 16",
-        "target": "gates or fpga; both have the same logic",
     },
-    choices={"op": tuple(OPS), "scheme": tuple(SCHEMES), "axis": tuple(AXES), "target": TARGETS},
+    choices={"op": tuple(OPS), "scheme": tuple(SCHEMES), "axis": tuple(AXES)},
     epilog="\n\n".join(
-        (menu("ops:", OPS.items()), menu("schemes:", SCHEMES.items()), menu("axes:", AXES.items()))
-    )
-    + "\n\nA packet is one group, or with axis token a group of each lane; i_last ends it. Code\n"
-    "c is worth mn + c * r / (2**bits - 1). A packet of another number of beats is answered by\n"
-    "one beat with o_err.",
-    cases=({"axis": "channel", "bits": 4, "group": 8, "lanes": 8, "x_bits": 4},),
+        (
+            menu("operations:", OPS.items()),
+            menu("schemes:", SCHEMES.items()),
+            menu("axes:", AXES.items()),
+            "A packet, up to its i_last, is a group: of axis token --group beats, of axis channel\n"
+            "--group / --lanes. Code c stands for mn + c * r / (2**bits - 1); codes fill words of\n"
+            "32 bits from the low end. A packet of another length is answered by one beat with\n"
+            "o_err.",
+        )
+    ),
+    cases=(
+        {"axis": "channel", "group": 16, "lanes": 16, "x_bits": 4},
+        {"bits": 4, "group": 8, "lanes": 1, "x_bits": 4},
+        {"op": "dequantize", "axis": "channel", "group": 16, "lanes": 8, "x_bits": 4},
+        {"op": "dequantize", "bits": 4, "group": 8, "lanes": 1, "x_bits": 4},
+    ),
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.golden.attention import kv_book, kv_codes, kv_dot, kv_stimulus
 from sim.golden.attention.kv_beats import Answer, Beats, Inputs, Integers, Parameters, last_of
+from sim.golden.attention.tables import saturate
 
 __all__ = ["kind_of", "run", "vectors"]
 
@@ -57,7 +58,7 @@ def _kivi(parameters: Parameters, beats: Beats) -> Iterator[Answer]:
                 values = kv_codes.kivi_values(c, mn[:, np.newaxis], r[:, np.newaxis], bits).T
             else:
                 values = kv_codes.kivi_values(c, mn, r, bits).reshape(whole, -1)
-        yield {"x": values} | found
+        yield {"x": saturate(values, given.x_bits)} | found
 
 
 def _kv4_quantize(parameters: Parameters, beats: Beats) -> Iterator[Answer]:
