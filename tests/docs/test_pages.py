@@ -139,8 +139,6 @@ def test_links_and_paths(page: str) -> None:
 
 #: Options with which a unit has every port that its section names.
 FULL = {
-    "norm": (["--shortcut"],),
-    "activation": (["--function", "load"], ["--kind", "swiglu"], ["--kind", "ita"]),
     "block-quantize": (["--block", "nvfp4", "--tensor-scale"], ["--block", "razer_a"]),
     "requant": (["--zero-point"], ["--scheme", "rbe"]),
     "dequant": (["--act-scale", "e8m0", "--zero-point"], ["--sum", "exact", "--scale", "fp16"]),
@@ -149,6 +147,9 @@ FULL = {
     "scalar": (["--function", "recip"],),
     "norm": (["--shortcut"],),
     "activation": (["--kind", "swiglu", "--function", "load"], ["--kind", "ita"]),
+    "kv-cache": ([], ["--op", "dequantize"]),
+    "attention": (["--head-dim", "4", "--tile", "2"],),
+    "merge": (["--value-dim", "4"], ["--form", "lse", "--value-dim", "4"]),
 }
 
 
