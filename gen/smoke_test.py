@@ -29,7 +29,8 @@ async def replay_stream(dut) -> None:
         await RisingEdge(dut.clk)
     dut.rst.value = 0
     pending, expected = list(VECTORS["inputs"]), list(VECTORS["outputs"])
-    for _ in range(8 * len(pending) + 64):
+    rate = min(1, MANIFEST["beats_per_cycle"] or 1)
+    for _ in range(int(8 * len(pending) / rate) + 64 + (MANIFEST["latency"] or 0)):
         dut.i_valid.value = int(bool(pending))
         for name, value in (pending[0] if pending else {}).items():
             getattr(dut, name).value = value

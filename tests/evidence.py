@@ -68,6 +68,16 @@ def _engine(unit: str) -> dict[str, Arguments]:
     }
 
 
+def _rows(unit: str, family: str, oracle: str, test: str) -> dict[str, Arguments]:
+    """Return the items of a unit of attention or of butterflies that there are so far."""
+    return {
+        "oracle": (f"{_GOLDEN}/{family}/{oracle}",),
+        "simulation": (f"tests/hw/{family}/{test}",),
+        "parsers": _common(unit)["parsers"],
+        "formal": _common(unit)["formal"],
+    }
+
+
 _GOLDEN = "tests/sim/golden"
 _FORMATS = (f"{_GOLDEN}/test_formats.py", f"{_GOLDEN}/test_encode.py")
 
@@ -159,6 +169,18 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "parsers": _common("cfu")["parsers"],
         "formal": _common("cfu")["formal"],
     },
+    "butterfly": {
+        "oracle": tuple(f"{_GOLDEN}/butterfly/test_{n}.py" for n in ("fft", "linear", "engine")),
+        "simulation": ("tests/hw/butterfly/test_butterfly.py",),
+        "throughput": ("tests/hw/butterfly/test_butterfly.py", "-k", "cycles"),
+        "parsers": _common("butterfly")["parsers"],
+        "formal": _common("butterfly")["formal"],
+    },
+    "fnet-mixing": {
+        "oracle": (f"{_GOLDEN}/butterfly/test_mixing.py",),
+        "simulation": ("tests/hw/butterfly/test_mixing.py",),
+        "parsers": _common("fnet-mixing")["parsers"],
+    },
     "lut-table": {
         "oracle": (f"{_GOLDEN}/test_lut_table.py",),
         "simulation": ("tests/hw/mpgemm/test_lut_table.py",),
@@ -183,10 +205,24 @@ TESTS: dict[str, dict[str, Arguments]] = {
         "throughput": ("tests/verilog/test_mpgemm.py", "-k", "test_engine"),
         **_engine("mpgemm"),
     },
+    "activation": _rows("activation", "attention", "test_activation.py", "test_activation.py"),
+    "norm": _rows("norm", "attention", "test_norm.py", "test_norm.py"),
+    "scalar": _rows("scalar", "attention", "test_scalar.py", "test_scalar.py"),
+    "softmax": _rows("softmax", "attention", "test_softmax.py", "test_softmax.py"),
+    "attention": _rows("attention", "attention", "test_attention.py", "test_attention.py"),
+    "attention-tiles": _rows(
+        "attention-tiles", "attention", "test_attention_tiles.py", "test_tiles.py"
+    ),
+    "kv-cache": _rows("kv-cache", "attention", "test_kv_cache.py", "test_kv_cache.py"),
+    "merge": _rows("merge", "attention", "test_merge.py", "test_merge.py"),
+    "rope": _rows("rope", "attention", "test_rope.py", "test_rope.py"),
 }
 
 #: Units in work: recorded only where asked for by name.
-UNDERWAY: tuple[str, ...] = ()
+UNDERWAY = (
+    *("activation", "attention", "attention-tiles", "kv-cache", "merge", "norm", "rope"),
+    *("scalar", "softmax"),
+)
 
 
 def rests_on(arguments: Arguments, test: str) -> bool:

@@ -29,11 +29,11 @@ UNIT = Unit(
     epilog=menu("kinds:", KINDS.items())
     + "\n\nElements without their bit of i_keep give 0; i_last goes through. Fields of a row (i_s\n"
     "of swiglu; i_m, i_s, i_z of ita) count with its first beat. With --function load a packet\n"
-    "whose first beat has i_load fills the table with i_t, from code 0 to code -1, and has no answer.",
+    "whose first beat has i_load fills the table with i_t, from code 0 to code -1, and has no\n"
+    "answer.",
     cases=(
         {"lanes": 1},
         {"kind": "pwl", "lanes": 1, "index_bits": 4},
         {"kind": "swiglu", "function": "load", "lanes": 2, "table_bits": 8},
-        {"kind": "ita", "lanes": 1, "scale": "1/4"},
     ),
 )

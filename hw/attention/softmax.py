@@ -37,6 +37,7 @@ def build(params: SoftmaxParams) -> wiring.Component:
     component.beats_per_cycle = 1 / component.row_cycles
     component.number_formats = {
         "i_x": {"format": f"int{params.in_bits}", "lanes": lanes},
+        **{name: {"format": "uint1", "lanes": lanes} for name in ("i_keep", "o_keep", "o_zero")},
         "o_p": {"format": f"{sign}{params.p_bits}", "lanes": lanes},
     }
     component.contract = {

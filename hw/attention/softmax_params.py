@@ -17,7 +17,7 @@ KINDS = {
     "in any order, three passes",
     "online": "ours: maximum and sum in one pass, the sum rescaled as the maximum moves; two "
     "passes, powers of two twice",
-    "two-pass": "mantissas and exponents, no maximum; two passes, the widest logits",
+    "two-pass": "mantissas and exponents, no maximum; two passes",
     "ita": "of ITA: shifts only, int8; rows of up to 255 elements",
     "ibert": "of I-BERT: a polynomial, constants for one scale of the logits",
     "ivit": "Shiftmax of I-ViT, as TVM deploys it: shifts, constants for one scale",

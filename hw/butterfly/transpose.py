@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -65,10 +65,10 @@ class Transpose(wiring.Component):
         m, params = Module(), self.params
         count, bits = params.lane_bits, params.data_bits
         depth = 1 << self.beat_bits + params.token_bits
-        skew = wire(m, (self.token | 0 * self.data[:count])[:count], "skew")
+        skew = wire(m, Cat(self.token, Const(0, count))[:count], "skew")
         given = [self.data.word_select(k, 2 * bits) for k in range(params.lanes)]
         given = _skewed(m, given, skew)
-        back = wire(m, (self.channel | 0 * self.data[:count])[:count], "back")
+        back = wire(m, Cat(self.channel, Const(0, count))[:count], "back")
         high = self.channel[count:]
         held = []
         for bank, word in enumerate(given):

@@ -73,6 +73,8 @@ class Walk(wiring.Component):
         or less.
     apart : ``Out(1)``
         Whether partners lie in rows apart, in this cycle.
+    beside : ``Out(lane_bits)``
+        What ``near`` will be for the beat of this cycle: bit b, partners in a row differ in bit b.
 
     Timing
     ------

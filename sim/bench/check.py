@@ -196,7 +196,8 @@ def _job(
     count = len(next(iter(words.values())))
     latency = manifest["latency"] or 0
     rate = manifest["beats_per_cycle"]
-    free = latency + int(np.ceil(count / rate)) + _waits(manifest, beats) if rate else None
+    taken = _beats(manifest, beats, count)
+    free = latency + int(np.ceil(taken / rate)) + _waits(manifest, beats) if rate else None
     enables = [p["width"] for p in manifest["ports"] if p["name"] == "en"]
     widths = {p["name"]: p["width"] for p in manifest["ports"]}
     return {
@@ -235,6 +236,15 @@ def _waits(manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]]) -> in
         return 0
     opens = np.concatenate([[True], np.asarray(beats["last"][:-1], dtype=bool)])
     return wait * int((opens & np.asarray(beats["load"], dtype=bool)).sum())
+
+
+def _beats(manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]], count: int) -> int:
+    """Return ``count``, with more for rows that are shorter than ``row_cycles`` of the contract."""
+    least = int(manifest["contract"].get("row_cycles", 1))
+    if least == 1 or "last" not in beats:
+        return count
+    ends = np.flatnonzero(beats["last"]) + 1
+    return count + int(np.maximum(least - np.diff(ends), 0).sum())
 
 
 def _redundant(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -308,10 +318,11 @@ def _operands(
     manifest: Mapping[str, Any], beats: Mapping[str, NDArray[Any]], result: int
 ) -> dict[str, list[list[int]]]:
     """Return the codes that went into one result; none where only packets have answers."""
-    if manifest["contract"].get("answers") == "packets":
+    answers = manifest["contract"].get("answers")
+    if answers == "packets" or (answers == "each" and "load" in beats):
         return {}
     begin, end = result, result + 1
-    if manifest["streams"] and "last" in beats:
+    if manifest["streams"] and "last" in beats and answers != "each":
         ends = np.flatnonzero(beats["last"]) + 1
         row = _row(manifest, ends, result)
         begin, end = int(ends[row - 1]) if row else 0, int(ends[row])

@@ -15,6 +15,16 @@ The properties, by the labels that proofs report:
     One beat that is distinct from all others, at an arbitrary time, shows in the one result that it
     belongs to, once, and in no other: no beat is lost, repeated or given to another sum.
 
+A unit whose contract says ``row_ends`` names so the field of a result that ends the results of a
+row; all those count as one. A unit whose rows take ``row_cycles`` of its contract at least is given
+as many.
+
+Of a deep pipeline the contract names the ``places`` where a row can be, in the order in which it
+comes by: a register that says whether one is there, the cycles after which it is there at the
+latest, and a register that counts more of them, with its width, or nothing. That every row owed is
+in one of them (``<o>_places``), and how long the oldest has been on its way (``<o>_pace``), is
+proved too, and helps to prove the rest. Rows are not longer than ``max_beats``.
+
 A unit whose contract says that it ``answers`` beats gives one for each beat of a row, once the row
 has been closed; its properties count those, and one for a row of more than ``max_beats``. Of
 such results only what goes beside the data, ``keep`` and ``err``, is asked whose they are. One that
@@ -94,16 +104,17 @@ def find_tag(manifest: Mapping[str, Any], golden: Any, tries: int = 64) -> Tag |
         return list(zip(*words, strict=True))
 
     every = [results([row]) for row in range(len(next(iter(beats.values()))))]
-    alone = [found[0] if found else None for found in every]  # what fills a table has no answer
+    one = rows or framing is None  # what fills a table has no answer
+    alone = [found[0] if found and (one or len(found) == 1) else None for found in every]
     names = [_field(p) for p in _told(manifest)]
     for plain, base in enumerate(alone):
         if base is None:
             continue
-        if rows or framing is None:
+        if one:
             distinct = _of_rows(results, alone, plain)
             if distinct is None:
                 continue
-            shown = [dict(zip(names, alone[row], strict=True)) for row in (plain, distinct)]
+            shown = [dict(zip(names, alone[row] or (), strict=True)) for row in (plain, distinct)]
             words = [_words(manifest, beats, row) for row in (plain, distinct)]
             return Tag(*words, *(_outputs(manifest, values) for values in shown))
         if framed and results([plain, plain])[-1] != base:
@@ -180,7 +191,8 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     framing = _framing(manifest)
     last = next((p["name"] for p in inputs if _field(p) == framing), "1'b1")
     latency, rate = manifest["latency"], manifest["beats_per_cycle"] or 1
-    pause = latency + int(np.ceil(1 / rate))
+    row_cycles = int(manifest.get("contract", {}).get("row_cycles", 1))
+    pause = latency + max(int(np.ceil(1 / rate)), row_cycles)
     reset = clock["reset"] if clock.get("reset_active") != "low" else f"!{clock['reset']}"
     free = [p for p in inputs if tag is None or _field(p) == framing]
     ports = ["input clk", "input rst_free", f"input {i['valid']}", f"input {o['ready']}"]
@@ -210,11 +222,14 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
     i_width = sum(p["width"] for p in free) + 1
     o_width = sum(p["width"] for p in outputs)
     rows, packets = rows_of(manifest), answers_packets(manifest)
-    closing = next(p["name"] for p in outputs if _field(p) == "last") if packets else "1'b1"
+    ending = "last" if packets else manifest.get("contract", {}).get("row_ends")
+    closing = next(p["name"] for p in outputs if _field(p) == ending) if ending else "1'b1"
     silent = manifest.get("contract", {}).get("silent", {})
     most = 4 * latency + 8 + 4 * rows
     owed_bits = most.bit_length()
     wait_bits = (pause + 4).bit_length() + 1
+    places = manifest.get("contract", {}).get("places", [])
+    longest = int(manifest["contract"]["max_beats"]) if places else 0
     lines += [
         f"  {manifest['module']} dut({connections});",
         f"  wire take = {i['valid']} && {i['ready']} && !rst;",
@@ -237,6 +252,8 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         "  always @* if (past && i_waits) begin",
         f"    assume ({i['valid']}); assume ({i_payload} == i_was);",
         "  end",
+        *(_within(longest, last) if longest else []),
+        *_places(o, places),
         *(f"  always @* assume ({i['name']}_{k} != {v});" for k, v in silent.items()),
         "  always @* if (!rst) begin",
         "    if (past && o_waits) begin",
@@ -248,10 +265,42 @@ def harness(manifest: Mapping[str, Any], tag: Tag | None) -> str:
         f"    {i['name']}_taken: assert (i_pause < {pause});",
         "  end",
         *(_tagging(o, _told(manifest), tag, owed_bits, bool(rows)) if tag is not None else []),
-        *_covers(i, o, last, tag is not None, latency, rate),
+        *_covers(i, o, last, tag is not None, latency, rate if row_cycles == 1 else 0),
         "endmodule",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _places(o: Mapping[str, Any], places: list[list[Any]]) -> list[str]:
+    """Say where the rows are, in registers of the unit that :data:`sim.formal` connects."""
+    if not places:
+        return []
+    numbers = range(len(places))
+    lines = ["`ifdef PLACES", *(f"  wire place{k};" for k in numbers)]
+    total = " + ".join(f"{{7'b0, place{k}}}" for k in numbers)
+    pace = "0"
+    for k, (_, cycles, counter, bits) in enumerate(places):
+        if counter:
+            lines.append(f"  wire [{bits - 1}:0] count{k};")
+        pace = f"place{k} ? {cycles}{f' + count{k}' if counter else ''} : ({pace})"
+    return [
+        *lines,
+        "  always @* if (!rst) begin",
+        f"    {o['name']}_places: assert (owed == {total});",
+        f"    {o['name']}_pace: assert (o_pause <= ({pace}));",
+        "  end",
+        "`endif",
+    ]
+
+
+def _within(longest: int, last: str) -> list[str]:
+    """Assume rows of at most ``longest`` beats."""
+    bits = longest.bit_length()
+    return [
+        f"  reg [{bits - 1}:0] beats = 0;",
+        "  always @(posedge clk) if (rst || closes) beats <= 0; else beats <= beats + take;",
+        f"  always @* assume (beats < {longest - 1} || {last});",
+    ]
 
 
 def _now(latency: int) -> str:
@@ -286,12 +335,12 @@ def _tagging(
     Of rows, those before it in its row come out first too; in a row that is too long it shows
     nowhere.
     """
-    before = "owed - give + open" if rows else "owed - give"
+    before = "owed - ends + open" if rows else "owed - ends"
     without = " && ".join(f"{p['name']} == {_hex(p, tag.without)}" for p in outputs)
     with_it = " && ".join(f"{p['name']} == {_hex(p, tag.with_it)}" for p in outputs)
-    before, excluded = "owed - give", ""
+    before, excluded = "owed - ends", ""
     if rows:
-        before, excluded = "owed - give + open", " && !(in_row && closes && long)"
+        before, excluded = "owed - ends + open", " && !(in_row && closes && long)"
         failed = f"{o['name']}_err"
         others = [p["name"] for p in outputs if p["name"] != failed]
         without = f"{failed} ? longs != 0 && {{{', '.join(others)}}} == 0 : {without}"
@@ -302,8 +351,8 @@ def _tagging(
         *(_long_rows(o, owed_bits) if rows else []),
         "  always @(posedge clk) begin",
         "    tagged <= !rst && (tagged || enters);",
-        f"    inside <= !rst && (enters || (inside && !(give && mine))){excluded};",
-        f"    ahead <= enters ? {before} : ahead - (give && inside && !mine);",
+        f"    inside <= !rst && (enters || (inside && !(ends && mine))){excluded};",
+        f"    ahead <= enters ? {before} : ahead - (ends && inside && !mine);",
         "  end",
         "  always @* if (!rst) begin",
         f"    if ({o['valid']}) {o['name']}_value: assert (mine ? {with_it} : ({without}));",

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,25 @@ def test_what_else_the_driver_does() -> None:
             np.testing.assert_array_equal(shown["c"], a @ w)
 
 
+def test_what_the_driver_adds() -> None:
+    """The lines of the page's section, on a golden model that adds."""
+    lines, *_ = _python("docs/coprocessor.md", "onto=")
+    rng = np.random.default_rng(2)
+    engine = "array --dataflow tree --rows 1 --columns 2 --lanes 4 --max-k 32"
+    manifest = manifest_of(CoprocessorParams(preset="small", engine=engine, accumulate=True))
+    sizes = {"a": (3, 8), "a2": (3, 20), "long_a": (3, 100)}
+    shown = {name: rng.integers(-128, 128, size) for name, size in sizes.items()}
+    sizes = {"w": (8, 5), "w2": (20, 5), "long_w": (100, 5)}
+    shown |= {name: rng.integers(-8, 8, size) for name, size in sizes.items()}
+    a, w, c = shown["a"], shown["w"], rng.integers(-999, 999, (3, 5))
+    with Accelerator(GoldenTransport(manifest), manifest, queue=8) as board:
+        found: dict[str, Any] = {"board": board, "c": c, **shown}
+        exec(lines, found)
+    np.testing.assert_array_equal(found["c"], a @ w + c)
+    np.testing.assert_array_equal(found["both"], a @ w + shown["a2"] @ shown["w2"])
+    np.testing.assert_array_equal(found["far"], shown["long_a"] @ shown["long_w"])
+
+
 def _python(page: str, holds: str) -> list[str]:
     """Return the blocks of Python of a page that hold a text."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -119,11 +139,16 @@ def test_links_and_paths(page: str) -> None:
 
 #: Options with which a unit has every port that its section names.
 FULL = {
+    "norm": (["--shortcut"],),
+    "activation": (["--function", "load"], ["--kind", "swiglu"], ["--kind", "ita"]),
     "block-quantize": (["--block", "nvfp4", "--tensor-scale"], ["--block", "razer_a"]),
     "requant": (["--zero-point"], ["--scheme", "rbe"]),
     "dequant": (["--act-scale", "e8m0", "--zero-point"], ["--sum", "exact", "--scale", "fp16"]),
     "array": (["--group", "2", "--scale", "fp16"],),
     "butterfly": (["--engines", "2"],),
+    "scalar": (["--function", "recip"],),
+    "norm": (["--shortcut"],),
+    "activation": (["--kind", "swiglu", "--function", "load"], ["--kind", "ita"]),
 }
 
 
