@@ -58,30 +58,32 @@ class KvDequantize(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m, params, beat = Module(), self.params, self.i.payload
         moving = wire(m, ~self.o.valid | self.o.ready, "moving")
-        whole, left = Signal(), Signal(range(params.beats + 1))  # a packet waits; beats to give
-        opens = wire(m, whole & moving & (left <= 1), "opens")
+        whole, fails = Signal(), Signal()  # a group waits; a packet was none
+        left, errs = Signal(range(params.beats + 1)), Signal(range(params.words + 3))
+        word = wire(m, left.any(), "word")
+        final = wire(m, (left <= 1) & Mux(word, errs == 0, errs <= 1), "final")
+        opens = wire(m, whole & moving & final, "opens")
         takes = wire(m, self.i.valid & self.i.ready, "takes")
         first, count = Signal(init=1), Signal(range(params.words + 1))
-        good = Signal(reset_less=True)
-        m.d.comb += self.i.ready.eq(~whole | opens)
+        m.d.comb += self.i.ready.eq((~whole | opens) & (errs <= params.words))
         with m.If(opens):
             m.d.sync += whole.eq(0)
+        ends = wire(m, takes & beat.last, "ends")
+        good = wire(m, count == params.words - 1, "good")
+        m.d.sync += fails.eq(ends & ~good)
         with m.If(takes):
             fits = count != params.words
-            m.d.sync += [
-                first.eq(beat.last),
-                count.eq(Mux(beat.last, 0, count + fits)),
-                whole.eq(beat.last),
-                good.eq(count == params.words - 1),
-            ]
+            m.d.sync += [first.eq(beat.last), count.eq(Mux(beat.last, 0, count + fits))]
+            m.d.sync += whole.eq(ends & good)
         with m.If(opens):
-            m.d.sync += left.eq(Mux(good, params.beats, 1))
-        with m.Elif(moving & left.any()):
+            m.d.sync += left.eq(params.beats)
+        with m.Elif(moving & word):
             m.d.sync += left.eq(left - 1)
+        m.d.sync += errs.eq(errs + fails - (moving & ~word & errs.any()))
 
         bits, many = params.x_bits, params.lanes // params.sides
-        later, valid = along(m, moving, left.any(), 2)
-        err = self._kept(m, opens, ~good)
+        later, valid = along(m, moving, word | errs.any(), 2)
+        err = wire(m, ~word, "err")
         elements = []
         for side in range(params.sides):
             words = Signal(params.words * WORD, reset_less=True, name="words")
@@ -106,7 +108,7 @@ class KvDequantize(wiring.Component):
                 x = clamped(m, share + later(signed_of(mn, 0, bits), 0, 1), bits)
                 elements.append(x[:bits] & ~later(err, 0, 1).replicate(bits))
         fields = {"x": Cat(*elements), "err": later(err, 0, 1)}
-        give(m, self.o, moving, valid, {**fields, "last": later(left == 1, 0, 1)})
+        give(m, self.o, moving, valid, {**fields, "last": later(err | (left == 1), 0, 1)})
         return m
 
     def _kept(self, m: Module, enable: Value, value: Value) -> Signal:

@@ -19,7 +19,8 @@ CASES = [
 
 @pytest.mark.parametrize("parameters", CASES, ids=lambda case: "-".join(map(str, case.values())))
 def test_verilog(parameters, tmp_path):
-    holds("rope", parameters, tmp_path, passes=BUSY)
+    # A wrong row takes one of two stores, so that what follows it may wait: no deadline here.
+    holds("rope", parameters, tmp_path, passes=BUSY[1:])
 
 
 @pytest.mark.deep

@@ -37,6 +37,17 @@ def test_kivi_there_and_back(axis, bits, group):
     assert np.array_equal(kv_codes.unpack(first, bits).ravel(), codes[0, 0])
 
 
+@pytest.mark.parametrize(
+    ("least", "due"), [(100, [100, 127, 127, 127]), (-120, [-120, -87, -53, -20])]
+)
+def test_kivi_values_stay_elements(least, due):
+    """Words that no quantizer gave may mean more than an element can be."""
+    parameters = BASE | {"op": "dequantize", "axis": "channel", "group": 16}
+    words = {"w": [0b11100100], "mn": [least], "r": [100], "last": [1]}
+    found = run(parameters, {name: np.array(column) for name, column in words.items()})
+    assert found["x"][0].tolist() == due
+
+
 @pytest.mark.parametrize("axis", ["token", "channel"])
 @pytest.mark.parametrize("op", ["quantize", "dequantize"])
 def test_groups_of_another_length_are_refused(axis, op):
