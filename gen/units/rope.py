@@ -25,5 +25,5 @@ UNIT = Unit(
     + "\n\nA row has ceil(dim / lanes) beats, the last with i_last, and i_keep for exactly dim\n"
     "elements; any other row is answered by one beat with o_err. i_pos, the position, and\n"
     "i_inverse, which turns back, count with the first beat. Position 0 changes nothing.",
-    cases=({"dim": 2, "lanes": 2, "x_bits": 4},),
+    cases=({"dim": 3, "lanes": 2, "x_bits": 4},),
 )

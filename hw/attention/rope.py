@@ -145,8 +145,9 @@ def build(params: RopeParams) -> wiring.Component:
         "o_y": {"format": f"int{params.y_bits}", **lanes},
     }
     component.contract = {
-        "answers": "each" if params.beats == 1 else "rows",
+        "answers": "each" if params.beats == 1 else "packets",
         "row_beats": params.beats,
+        "row_cycles": params.beats,
         "passes": 2,
         "overhead": component.overhead,
         "row_interval": 1,
