@@ -12,7 +12,7 @@ from hw.coprocessor.params import CoprocessorParams
 
 __all__ = ["POINTS", "expected", "recorded"]
 
-#: Preset, target that it is for, and protection. Missing: ``kv260``, whose synthesis was not finished.
+#: Preset, target that it is for, and protection. Missing: ``kv260``, which was not finished.
 POINTS = (
     ("tiny", "ice40", "none"),
     ("small", "ecp5", "none"),

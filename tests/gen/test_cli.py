@@ -158,7 +158,7 @@ def test_bundle_of_a_unit_with_registers(capsys, tmp_path, monkeypatch, extra):
     names |= {"component.xml", "copro_ip.tcl"}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert set(json.loads((tmp_path / "copro.json").read_text())["files"]) == names
-    assert "} QTAIL @ 0x050;" in (tmp_path / "copro.rdl").read_text()
+    assert "} AXI_ATTR @ 0x058;" in (tmp_path / "copro.rdl").read_text()
     if not extra:
         assert err.startswith("python -m gen coprocessor: Left out: copro.h, ")
         assert "bitloom[registers]" in err and err.count("\n") == 1

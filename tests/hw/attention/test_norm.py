@@ -23,7 +23,7 @@ def test_verilog(parameters, tmp_path):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("kind", ["ln", "rms"])
+@pytest.mark.parametrize("kind", ["ln", pytest.param("rms", marks=pytest.mark.deep)])
 def test_long_rows(kind, tmp_path):
     parameters = {"kind": kind, "lanes": 8, "max_len": 4096, "x_bits": 16}
     holds("norm", parameters, tmp_path, beats=3000, passes=BUSY)
@@ -55,7 +55,7 @@ def test_published_values(tmp_path):
     assert not any(found[16:])
 
 
-@pytest.mark.parametrize("kind", ["ln", "rms"])
+@pytest.mark.parametrize("kind", ["ln", pytest.param("rms", marks=pytest.mark.deep)])
 def test_cycles(kind, tmp_path):
     """Of a row alone 2 * n + overhead; rows behind it take as many cycles as beats."""
     parameters = {**PLAIN, "kind": kind}
@@ -75,7 +75,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(FAULTS)))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.deep) for n in range(1, len(FAULTS)))]
+)
 def test_fault_is_caught(number, tmp_path, monkeypatch):
     broken(monkeypatch, *FAULTS[number])
     report, _ = simulate("norm", {"lanes": 2, "max_len": 12, "out_bits": 16}, tmp_path)

@@ -74,7 +74,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(FAULTS)))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.deep) for n in range(1, len(FAULTS)))]
+)
 def test_fault_is_caught(number, tmp_path, monkeypatch):
     broken(monkeypatch, *FAULTS[number])
     report, _ = simulate("rope", {"dim": 6, "lanes": 2}, tmp_path, passes=BUSY[1:2])
