@@ -143,10 +143,11 @@ def test_unit_in_another_process():
 
 def test_units_that_know_only_gates_and_fpga():
     """Their own ``target`` has other names than ours."""
-    record = report_unit("requant", {"in_bits": 6, "out": "int3", "shift": 2}, "xcup", seeds=0)
+    small = {"in_bits": 6, "mult_bits": 4, "out": "int3", "shift": 2}
+    record = report_unit("requant", small, "xcup", seeds=0)
     assert record["parameters"]["target"] == "fpga" and record["counts"]["LUT"] > 0
-    assert main("fpga", "", ["report", "requant", "--in-bits", "6", "--target", "xcup",
-                             "--seeds", "0"]) == 0  # fmt: skip
+    assert main("fpga", "", ["report", "requant", "--in-bits", "6", "--mult-bits", "4",
+                             "--target", "xcup", "--seeds", "0"]) == 0  # fmt: skip
 
 
 def test_unit_wrongly_called():
