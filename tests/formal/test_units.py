@@ -137,7 +137,7 @@ def test_unit(unit: Unit, case: dict[str, Any], tmp_path: Path) -> None:
         assert min(proof.searched.values()) > least
         return
     proof = prove(text, manifest, tmp_path, seconds=120)
-    if unit.name == "coprocessor":  # no verdict in ten minutes, so all rules are searched
+    if unit.name == "coprocessor" and not proof.proved:  # no verdict in ten minutes: searched
         depth = re.search(r"none fails in the first (\d+) cycles", proof.refuted or "")
         assert depth and int(depth[1]) >= 12, proof.refuted
         return

@@ -17,6 +17,7 @@ from tests.sim.coprocessor_steps import (
     completed,
     failed,
     good,
+    overflow,
     run_queue,
     settle,
     stop,
@@ -264,14 +265,6 @@ def errors(twin, rng):
         twin.rest()
         twin.compare()
     good(twin)
-    twin.queue([GOOD, GOOD], RING, 2)
-    twin.rest()
-    twin.compare()
-    twin.write("IRQ_STATUS", 15)
-    twin.write("QHEAD", 5)  # three pending in a ring of two
-    twin.write("CTRL", QUEUE_EN=1)
-    twin.rest()
-    failed(twin, 10, 0, 0, 2)
-    twin.compare()
+    overflow(twin)
     twin.write("QHEAD", 2)
     good(twin)

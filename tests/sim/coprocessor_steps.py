@@ -125,3 +125,16 @@ def written(twin, d):
         found += len(bursts(twin, Extent(c.address + left, size, d.m, c.stride)))
         left += size
     return found
+
+
+def overflow(twin):
+    """Run two descriptors of a ring of two, then announce three; QHEAD stays wrong."""
+    twin.queue([GOOD, GOOD], RING, 2)
+    twin.rest()
+    twin.compare()
+    twin.write("IRQ_STATUS", 15)
+    twin.write("QHEAD", 5)
+    twin.write("CTRL", QUEUE_EN=1)
+    twin.rest()
+    failed(twin, 10, 0, 0, 2)
+    twin.compare()

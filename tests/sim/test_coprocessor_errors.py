@@ -18,6 +18,7 @@ from tests.sim.coprocessor_steps import (
     completed,
     failed,
     good,
+    overflow,
     settle,
     stop,
 )
@@ -92,15 +93,7 @@ def test_refused_descriptors(twin, wrong, code):
 
 def test_queue_errors(twin):
     """An overflow; a ring that cannot be; descriptors and records that the memory refuses."""
-    twin.queue([GOOD, GOOD], RING, 2)
-    twin.rest()
-    twin.compare()
-    twin.write("IRQ_STATUS", 15)
-    twin.write("QHEAD", 5)  # three pending in a ring of two
-    twin.write("CTRL", QUEUE_EN=1)
-    twin.rest()
-    failed(twin, 10, 0, 0, 2)
-    twin.compare()
+    overflow(twin)
     good(twin)
     twin.write("QHEAD", 2)
     for name, value in (("QSIZE", 3), ("QSIZE", 0), ("QBASE_LO", RING + 32)):
