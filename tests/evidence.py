@@ -27,10 +27,8 @@ FOLDER = ROOT / "gen" / "evidence"
 #: Units that this run records, for the processes of pytest.
 _CHOSEN = "BITLOOM_EVIDENCE"
 
-#: Arguments of pytest: paths, then perhaps ``-m deep``, then perhaps ``-k`` with words joined by
-#: ``and`` or ``and not``. Deep tests run only for items that say so.
+#: Arguments of pytest: paths, then perhaps ``-k`` with words joined by ``and`` or ``and not``.
 Arguments = tuple[str, ...]
-_DEEP = ("-m", "deep")
 
 
 def _common(unit: str, *others: str) -> dict[str, Arguments]:
@@ -247,14 +245,7 @@ def _wanted(units: Iterable[str]) -> list[Arguments]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what no item of the chosen units rests on."""
     wanted = _wanted(shlex.split(os.environ[_CHOSEN]))
-    kept = [
-        item
-        for item in items
-        if any(
-            rests_on(a, item.nodeid) and (_DEEP[0] in a or not item.get_closest_marker("deep"))
-            for a in wanted
-        )
-    ]
+    kept = [item for item in items if any(rests_on(a, item.nodeid) for a in wanted)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 
@@ -294,9 +285,7 @@ def main(argv: list[str]) -> int:
     wanted = _wanted(units)
     paths = dict.fromkeys(path for a in wanted for path in paths_of(a))
     results = _Results()
-    deep = any(_DEEP[0] in a for a in wanted)
-    marks = ["-m", "deep or not deep"] if deep else []
-    ended = pytest.main(["-q", *marks, "-p", "tests.evidence", *paths], plugins=[results])
+    ended = pytest.main(["-q", "-p", "tests.evidence", *paths], plugins=[results])
     if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return 2
     status = 0
